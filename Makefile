@@ -1,0 +1,57 @@
+# For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
+#   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=/path/to/a/video.mp4
+# For developers: lint, test-unit, test-integration, bench, lock.
+
+PYTHON ?= python3
+CAMERA ?= test:1280x720@30
+DATA   ?= $(CURDIR)/demo-data
+BIN    := .venv/bin
+RUNTIME_STAMP := .venv/.runtime
+DEV_STAMP     := .venv/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test lint test-unit test-integration bench lock clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+
+setup: $(RUNTIME_STAMP)
+setup-dev: $(DEV_STAMP)
+
+$(RUNTIME_STAMP): requirements.lock pyproject.toml deploy/setup.sh
+	deploy/setup.sh run "$(PYTHON)" requirements.lock
+	touch $@
+
+$(DEV_STAMP): requirements-dev.lock pyproject.toml deploy/setup.sh
+	deploy/setup.sh test "$(PYTHON)" requirements-dev.lock
+	touch $@ $(RUNTIME_STAMP)
+
+demo: setup
+	$(BIN)/python -m deploy.command.demo --data "$(DATA)" --camera "$(CAMERA)"
+
+test: setup-dev lint
+	$(BIN)/python -m pytest
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-unit: setup-dev
+	$(BIN)/python -m pytest tests/unit
+
+test-integration: setup-dev
+	$(BIN)/python -m pytest tests/integration
+
+bench: setup-dev
+	$(BIN)/python -m tests.bench
+
+# Needs uv (`pip install uv`). The locks name no index host.
+LOCK := uv pip compile pyproject.toml deploy/build.in --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -q
+lock:
+	$(LOCK) --extra gemini --extra gemini-legacy --extra local -o requirements.lock
+	$(LOCK) --all-extras -o requirements-dev.lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
