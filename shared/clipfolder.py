@@ -1,0 +1,155 @@
+"""What the bucket says is committed, read from the names in a camera's folders.
+
+A manifest's name says where its clip begins, the object's name where it ends; only where two
+objects share one beginning (a leftover beside the clip) is the manifest itself read.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+
+from shared.errors import StoreUnavailable
+from shared.identity import (
+    ClipIdentity,
+    ClipName,
+    day_prefix,
+    parse_clip_key,
+    stamp,
+)
+from shared.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
+from shared.objectstore import ObjectStore, StoredObject
+
+LONGEST_CLIP_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class CommittedClip:
+    """A clip whose manifest exists."""
+
+    identity: ClipIdentity
+    suffix: str
+
+    @property
+    def object_key(self) -> str:
+        return self.identity.object_key(self.suffix)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds."""
+
+    clips: list[CommittedClip]
+    leftovers: list[StoredObject]
+    """Objects and posters that no manifest names."""
+
+
+def read_listing(
+    objects: Iterable[StoredObject], manifest_of: Callable[[str], Manifest]
+) -> Listing:
+    """Sort the objects of one camera (in key order) into clips and leftovers."""
+    clips: list[CommittedClip] = []
+    leftovers: list[StoredObject] = []
+    named = ((name, each) for each in objects if (name := parse_clip_key(each.key)) is not None)
+    for _, group in groupby(named, key=lambda pair: _beginning(pair[0])):
+        members = list(group)
+        manifests = [each for name, each in members if name.suffix == "json"]
+        media = [name for name, _ in members if name.suffix in {"mp4", "ts"}]
+        clip = None
+        if manifests and len(media) == 1:
+            clip = _clip(media[0])
+        elif manifests:
+            manifest = manifest_of(manifests[0].key)
+            clip = CommittedClip(manifest.identity, manifest.container)
+        if clip is not None:
+            clips.append(clip)
+        leftovers += [each for name, each in members if not _belongs(name, clip)]
+    return Listing(clips, leftovers)
+
+
+def _beginning(name: ClipName) -> tuple[datetime, str, int]:
+    return (name.captured_at, name.epoch, name.first)
+
+
+def _clip(name: ClipName) -> CommittedClip:
+    assert name.last is not None  # noqa: S101 - only manifests leave it out
+    identity = ClipIdentity(name.camera, name.epoch, name.first, name.last, name.captured_at)
+    return CommittedClip(identity, name.suffix)
+
+
+def _belongs(name: ClipName, clip: CommittedClip | None) -> bool:
+    if name.suffix == "json":
+        return True
+    if clip is None or name.last != clip.identity.last:
+        return False
+    return name.suffix in {"jpg", clip.suffix}
+
+
+class ClipFolder:
+    """One camera's clips in the bucket."""
+
+    def __init__(self, store: ObjectStore, camera: str) -> None:
+        self._store = store
+        self._camera = camera
+
+    def day(self, day: date) -> Listing:
+        """One UTC day. Raises StoreUnavailable."""
+        return self._read(self._store.list(self._prefix(day)))
+
+    def everything(self) -> Listing:
+        """All days; some thousand names. Raises StoreUnavailable."""
+        return self._read(self._store.list(f"clips/{self._camera}/"))
+
+    def around(self, identity: ClipIdentity, last_captured_at: datetime) -> list[CommittedClip]:
+        """Clips of this epoch that share a fragment with `identity`. Raises StoreUnavailable.
+
+        Such a clip lies in the same window, so it begins less than the longest window earlier.
+        """
+        earliest = identity.captured_at - timedelta(seconds=LONGEST_CLIP_SECONDS)
+        found: list[CommittedClip] = []
+        for day in days_between(earliest, last_captured_at):
+            after = f"{self._prefix(day)}{self._camera}_{stamp(earliest)}"
+            listing = self._read(self._until(last_captured_at, self._prefix(day), after))
+            found += listing.clips
+        return [
+            clip
+            for clip in found
+            if clip.identity.epoch == identity.epoch
+            and clip.identity.first <= identity.last
+            and identity.first <= clip.identity.last
+        ]
+
+    def _until(self, latest: datetime, prefix: str, after: str) -> Iterator[StoredObject]:
+        for each in self._store.list(prefix, start_after=after):
+            name = parse_clip_key(each.key)
+            if name is not None and name.captured_at > latest:
+                return
+            yield each
+
+    def manifest(self, key: str) -> Manifest | None:
+        """A manifest, None if there is none. Raises StoreUnavailable, BadMessage."""
+        body = self._store.read(key, MAX_MANIFEST_BYTES)
+        return None if body is None else read_manifest(body)
+
+    def _manifest(self, key: str) -> Manifest:
+        manifest = self.manifest(key)
+        if manifest is None:
+            raise StoreUnavailable(f"{key} was listed and cannot be read")
+        return manifest
+
+    def _read(self, objects: Iterable[StoredObject]) -> Listing:
+        return read_listing(objects, self._manifest)
+
+    def _prefix(self, day: date) -> str:
+        return day_prefix("clips", self._camera, midnight(day))
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def days_between(earliest: datetime, latest: datetime) -> list[date]:
+    """UTC days from one moment to another, both included."""
+    first, last = earliest.astimezone(UTC).date(), latest.astimezone(UTC).date()
+    return [first + timedelta(days=count) for count in range((last - first).days + 1)]

@@ -1,0 +1,62 @@
+"""The error tree. A driver's error is translated into one of these at the edge where it arises.
+
+Three branches, by what the caller does about it: a person must act (`Misconfigured`, exit code 2),
+the worker waits and tries again (`Unavailable`), or the one thing at hand is refused and everything
+else goes on (`Refused`).
+"""
+
+
+class CradleError(Exception):
+    """Anything Cradle itself raises; its text is one sentence for a person and holds no secret."""
+
+
+class Misconfigured(CradleError):
+    """A person must change something: names the key or the thing, and what to do. Exit code 2."""
+
+
+class MissingProgram(Misconfigured):
+    """A program that Cradle runs (ffmpeg, rabbitmq-server, weed) is not installed."""
+
+
+class Unavailable(CradleError):
+    """Something outside is away for now (broker, store, camera); waiting and retrying is right."""
+
+
+class LinkLost(Unavailable):
+    """The broker's connection is gone; everything that was built on it must be built again."""
+
+
+class StoreUnavailable(Unavailable):
+    """The object store did not answer, or answered that it cannot serve now."""
+
+
+class SourceFailed(Unavailable):
+    """A camera could not be opened, fell silent or broke off; the text says which."""
+
+
+class ChildFailed(Unavailable):
+    """An ffmpeg child ended when it should not have, or did not end when it should have."""
+
+
+class Refused(CradleError):
+    """This one thing is not done; retrying it unchanged is of no use."""
+
+
+class BadMessage(Refused):
+    """A message that cannot be read or may not be obeyed; it goes to `cradle.lost`."""
+
+
+class BadFragment(Refused):
+    """Bytes in the frame store that are not the transport stream their reference promises."""
+
+
+class FragmentGone(Refused):
+    """The referenced fragment is no longer in the frame store."""
+
+
+class SeatTaken(Refused):
+    """Another worker holds this camera's seat."""
+
+
+class AlreadyExists(Refused):
+    """The object store holds this key already; create-only writes never replace."""

@@ -1,0 +1,143 @@
+"""The frame store, as its readers see it.
+
+    <root>/<camera>/<epoch>/000000.ts     one fragment, growing or closed
+    <root>/<camera>/<epoch>/index.jsonl   one line for each closed fragment, then one for the end
+
+Only ingest writes here (`ingest/recording.py`) and deletes (`ingest/janitor.py`). A fragment is
+closed when its index line exists: its bytes were on the disk before. The index holds the messages
+themselves, so that whoever takes over a camera publishes exactly what its predecessor would have.
+Paths come from messages and are checked against the one form that identity gives.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import BadFragment, BadMessage, FragmentGone, Unavailable
+from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
+from shared.messages import EpochEnd, Fragment, read_archive_message
+
+INDEX_NAME = "index.jsonl"
+_PATH = re.compile(rf"{CAMERA_PATTERN}/{EPOCH_PATTERN}/[0-9]{{6,10}}\.ts")
+_EPOCH = re.compile(EPOCH_PATTERN)
+
+
+@dataclass(frozen=True)
+class EpochIndex:
+    """What the index of one epoch says."""
+
+    fragments: tuple[Fragment, ...]
+    """Closed fragments, in order."""
+    end: EpochEnd | None
+    """Set once the epoch has ended."""
+    bytes: int
+    """Length of the part of the index that could be read."""
+    torn: bool
+    """The index ends in a line that was never finished: its writer died."""
+
+
+class FrameReader:
+    """Reads fragments of a `file://` frame store. Safe to use from many threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def local_path(self, path: str) -> Path:
+        """The file of a reference's path. Raises BadMessage for any other form of path."""
+        if _PATH.fullmatch(path) is None:
+            raise BadMessage(f"path {path[:80]!r} is not one of the frame store")
+        return self._root / path
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes. Raises FragmentGone, BadFragment if the file is shorter."""
+        with self._open(path) as file:
+            data = os.pread(file, length, offset)
+        if len(data) != length:
+            raise BadFragment(f"{path} ends at {offset + len(data)}, not at {offset + length}")
+        return data
+
+    def copy_to(self, path: str, offset: int, length: int, out_fd: int) -> int:
+        """Let the kernel copy bytes to `out_fd`; says how many fitted.
+
+        Raises BlockingIOError if none does now, FragmentGone, BadFragment if the file is shorter.
+        """
+        with self._open(path) as file:
+            if os.fstat(file).st_size < offset + length:
+                raise BadFragment(f"{path} is shorter than {offset + length} bytes")
+            return os.sendfile(out_fd, file, offset, length)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator[int]:
+        try:
+            file = os.open(self.local_path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise FragmentGone(f"{path} is not in the frame store") from None
+        except OSError as error:
+            raise BadFragment(f"{path} cannot be opened: {error.strerror}") from error
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+    def cameras(self) -> list[str]:
+        """Cameras that have a folder here, sorted."""
+        return _folders(self._root, re.compile(CAMERA_PATTERN))
+
+    def epochs(self, camera: str) -> list[str]:
+        """Epochs of a camera that have a folder, oldest first."""
+        return _folders(self._root / camera, _EPOCH)
+
+    def closed(self, camera: str, epoch: str) -> EpochIndex:
+        """The index of an epoch; empty if it has none yet. Raises Unavailable."""
+        try:
+            data = (self._root / camera / epoch / INDEX_NAME).read_bytes()
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            raise Unavailable(f"the index of {camera}/{epoch}: {error.strerror}") from error
+        return parse_index(data)
+
+
+def parse_index(data: bytes) -> EpochIndex:
+    """Read an index as far as it is whole.
+
+    It stops behind the epoch's end, and at the first line that does not parse or does not follow
+    the one before it: what lies behind was not written by the epoch's owner.
+    """
+    fragments: list[Fragment] = []
+    end: EpochEnd | None = None
+    position = 0
+    for line in data.splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            record = read_archive_message(line)
+        except BadMessage:
+            break
+        if fragments and (record.camera, record.epoch) != (fragments[0].camera, fragments[0].epoch):
+            break
+        if isinstance(record, Fragment) and record.fragment != len(fragments):
+            break
+        position += len(line)
+        if isinstance(record, EpochEnd):
+            end = record
+            break
+        fragments.append(record)
+    return EpochIndex(tuple(fragments), end, position, torn=position != len(data))
+
+
+def _folders(root: Path, pattern: re.Pattern[str]) -> list[str]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(
+                entry.name
+                for entry in entries
+                if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise Unavailable(f"the frame store cannot be read: {error.strerror}") from error

@@ -1,0 +1,119 @@
+"""Who works on which camera: one seat a camera and stage, shared fairly between the replicas.
+
+A seat is an exclusive consumer, so the broker itself refuses a second holder and frees the seat of
+one that dies. Every living worker consumes `presence.<stage>`; their number gives the fair share,
+`ceil(cameras / workers)`. A scan looks at each camera that this worker does not hold and takes it
+when nobody consumes it; with more than the fair share it gives one back, so that a newcomer finds
+its part free within a few scans.
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from shared.clock import Clock
+from shared.errors import SeatTaken
+from shared.link import Link, Subscription
+from shared.log import Log
+from shared.messages import Stage
+from shared.topology import Queue, presence_queue
+
+
+class CameraWork(Protocol):
+    """What a stage does for one camera while it holds the seat."""
+
+    @property
+    def closed(self) -> bool:
+        """It has ended by itself: the seat was lost, or the work cannot go on."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """Give the seat back in order, within a few seconds."""
+        ...
+
+
+def fair_share(cameras: int, workers: int, most: int) -> int:
+    """How many cameras one of `workers` should hold, never more than `most`."""
+    return min(math.ceil(cameras / max(workers, 1)), most)
+
+
+class Seats:
+    """The seats of one worker. Not thread-safe: scan and release from one thread."""
+
+    def __init__(
+        self,
+        link: Link,
+        stage: Stage,
+        cameras: Sequence[str],
+        queue_of: Callable[[str], Queue],
+        take: Callable[[str], CameraWork],
+        *,
+        max_cameras: int,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._link = link
+        self._presence_queue = presence_queue(stage)
+        self._cameras = list(cameras)
+        self._queue_of = queue_of
+        self._take = take
+        self._max_cameras = max_cameras
+        self._clock = clock
+        self._log = log
+        self._presence: Subscription | None = None
+        self.held: dict[str, CameraWork] = {}
+
+    def scan(self) -> None:
+        """One turn. Raises LinkLost or Unavailable when the broker does not answer."""
+        for camera in [camera for camera, work in self.held.items() if work.closed]:
+            self.held.pop(camera).close("it has ended by itself")
+            self._log.warning("seat lost", action="seat.lost", camera=camera)
+        workers = self._count_workers()
+        share = fair_share(len(self._cameras), workers, self._max_cameras)
+        if len(self.held) > share:
+            self.release(next(reversed(self.held)), f"fair share is {share} of {workers} workers")
+            return
+        free = [camera for camera in self._cameras if camera not in self.held]
+        random.shuffle(free)  # replicas that start together should not race for the same one
+        for camera in free:
+            if len(self.held) >= share:
+                return
+            self._try(camera)
+
+    def _count_workers(self) -> int:
+        if self._presence is None or self._presence.closed:
+            self._presence = self._link.consume(
+                self._presence_queue,
+                prefetch=1,
+                exclusive=False,
+                on_delivery=lambda delivery: delivery.ack(),
+                on_closed=lambda _reason: None,
+            )
+        return self._link.declare(self._presence_queue).consumers
+
+    def _try(self, camera: str) -> None:
+        if self._link.declare(self._queue_of(camera)).consumers > 0:
+            return
+        try:
+            self.held[camera] = self._take(camera)
+        except SeatTaken:
+            return  # another worker was quicker
+        self._log.info("seat taken", action="seat.taken", camera=camera, held=len(self.held))
+
+    def release(self, camera: str, reason: str) -> None:
+        """Give one seat back."""
+        self.held.pop(camera).close(reason)
+        self._log.info("seat given back", action="seat.released", camera=camera, reason=reason)
+
+    def release_all(self, reason: str) -> None:
+        """Give every seat back, and with them the presence."""
+        for camera in list(self.held):
+            self.release(camera, reason)
+        if self._presence is not None:
+            self._presence.close()
+            self._presence = None
+
+    def wait_seconds(self) -> float:
+        """Until the next scan; jittered so that replicas do not scan in step."""
+        return random.uniform(0.8, 1.2)

@@ -1,0 +1,146 @@
+"""The frame around a stage's work: start, retry, health, stop.
+
+`main` reads the configuration (a fault there is one sentence and exit code 2), serves /metrics and
+/healthz, and calls the stage's `run_once` again and again: it works until told to stop, and raises
+when what it stands on breaks. Then everything is built anew after a jittered pause that grows to
+half a minute and starts over once the work has held. SIGTERM and SIGINT ask for an orderly stop.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import Counter
+
+from shared import config, log
+from shared.backoff import pause_seconds
+from shared.clock import Clock, SystemClock
+from shared.errors import CradleError, Misconfigured
+from shared.health import Health
+from shared.messages import Stage
+
+HELD_SECONDS = 60.0
+"""A run of this length was good: the next pause is the first again."""
+MISCONFIGURED_EXIT = 2
+
+RESTARTS = Counter("cradle_worker_restarts_total", "Times the work was built anew.", ["reason"])
+
+
+class StageWorker(Protocol):
+    """The work of one stage."""
+
+    def run_once(self, stop: threading.Event) -> None:
+        """Build everything, work until `stop` is set, take everything down in order.
+
+        Raises CradleError when it cannot go on and everything must be built anew.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What every worker is given."""
+
+    settings: config.Settings
+    name: str
+    clock: Clock
+    log: log.Log
+    health: Health
+
+    def thawed(self) -> bool:
+        """To be called each turn of the main loop: True if more than a heartbeat went by since.
+
+        Then the process was frozen and its seats may be another's: give them up first.
+        """
+        return self.health.beat() > self.settings.broker.heartbeat_seconds
+
+
+def main(stage: Stage, build: Callable[[WorkerContext], StageWorker]) -> None:
+    """Run a worker of `stage` until it is told to stop; does not return."""
+    arguments = _parse(stage)
+    try:
+        settings = config.load(arguments.config)
+        log.configure(settings.log.level, settings.log.format)
+        clock = SystemClock()
+        health = Health(clock)
+        logger = log.get_logger(stage=stage.value, worker=arguments.name)
+        context = WorkerContext(settings, arguments.name, clock, logger, health)
+        health.serve(settings.metrics.host, settings.metrics.port_of(stage))
+        run(build(context), context, stop_on_signals())
+    except Misconfigured as error:
+        print(f"{stage}: {error}", file=sys.stderr)
+        raise SystemExit(MISCONFIGURED_EXIT) from None
+    raise SystemExit(0)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set.
+
+    A thread sets it, for a handler runs on the main thread, which may hold the event's own lock.
+    """
+    stop = threading.Event()
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        receiver.recv(1)
+        stop.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
+
+
+def run(worker: StageWorker, context: WorkerContext, stop: threading.Event) -> None:
+    """The retry loop. Raises Misconfigured if the very first run could not even begin."""
+    context.log.info("worker started", action="worker.started", pid=os.getpid())
+    failures = 0
+    while not stop.is_set():
+        began = context.clock.monotonic()
+        try:
+            worker.run_once(stop)
+        except Misconfigured as error:
+            if not context.health.turns:
+                raise
+            _report(context, error)
+        except CradleError as error:
+            _report(context, error)
+        except Exception as error:  # a bug in one run must not end the watch over the rooms
+            _report(context, error)
+        if stop.is_set():
+            break
+        held = context.clock.monotonic() - began > HELD_SECONDS
+        failures = 0 if held else failures + 1
+        stop.wait(pause_seconds(failures))
+    context.log.info("worker stopped", action="worker.stopped")
+
+
+def _report(context: WorkerContext, error: Exception) -> None:
+    kind = type(error).__name__
+    RESTARTS.labels(kind).inc()
+    if isinstance(error, CradleError):
+        context.log.warning("work interrupted", action="worker.interrupted", reason=str(error))
+    else:
+        context.log.error(
+            "work broke off", action="worker.broke", reason=f"{kind}: {error}", exc_info=error
+        )
+
+
+def _parse(stage: Stage) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=f"Cradle's {stage}.")
+    parser.add_argument("--config", type=Path, required=True, help="cradle.yaml")
+    parser.add_argument(
+        "--name",
+        default=f"{stage}-{socket.gethostname()}-{os.getpid()}",
+        help="name of this worker in logs, events and the broker's pages",
+    )
+    return parser.parse_args()
