@@ -1,0 +1,1 @@
+"""Source -> packets -> fragments -> references. Owns the camera connections and the frame store."""

@@ -1,0 +1,21 @@
+"""What ingest counts."""
+
+from prometheus_client import Counter, Gauge
+
+FRAMES = Counter("cradle_ingest_frames_total", "Video frames taken from the camera.", ["camera"])
+BYTES = Counter("cradle_ingest_bytes_total", "Bytes written to the frame store.", ["camera"])
+FRAGMENTS = Counter("cradle_ingest_fragments_total", "Fragments closed.", ["camera"])
+EPOCHS = Counter("cradle_ingest_epochs_total", "Epochs begun.", ["camera"])
+DROPPED = Counter("cradle_ingest_dropped_packets_total", "Packets dropped.", ["camera", "reason"])
+MENDED = Counter("cradle_ingest_mended_timestamps_total", "Timestamps mended.", ["camera"])
+CORRUPT = Counter("cradle_ingest_corrupt_packets_total", "Packets marked corrupt.", ["camera"])
+FAILURES = Counter("cradle_ingest_failures_total", "Times a camera failed.", ["camera"])
+ONLINE = Gauge("cradle_ingest_camera_online", "1 while frames arrive.", ["camera"])
+UNSENT_BATCHES = Counter("cradle_ingest_unsent_batches_total", "Batches not announced.", ["camera"])
+SAMPLES = Counter("cradle_ingest_samples_total", "Samples published.", ["camera"])
+EXPIRED = Counter(
+    "cradle_ingest_expired_unarchived_fragments_total",
+    "Fragments deleted although no clip holds them.",
+    ["camera", "reason"],
+)
+STORE_BYTES = Gauge("cradle_ingest_frame_store_bytes", "Bytes in the frame store.")

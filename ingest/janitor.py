@@ -1,0 +1,186 @@
+"""Keeps the frame store within its limits: stored fragments go first, others only when they must.
+
+Every half minute, for the cameras held (and those that no configuration names any more): fragments
+in a committed clip go `keep_stored_minutes` after their capture; at `retention_hours` all go; over
+`quota_gib` the oldest go, first the stored, then the others. What goes and is not known to be
+stored is written down before (`ingest/losses.py`). An epoch that has ended, is empty and has been
+published is removed. A thread of its own does this: a slow disk or store delays nobody.
+"""
+
+import os
+import shutil
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from prometheus_client import Counter
+
+from ingest import figures
+from ingest.losses import Losses
+from ingest.outbox import read_cursor
+from ingest.recovery import recover
+from ingest.shelf import Kept, Shelf
+from shared.clock import Clock
+from shared.config import Settings
+from shared.errors import CradleError
+from shared.framestore import FrameReader
+from shared.log import Log
+from shared.objectstore import ObjectStore
+
+TURN_SECONDS = 30.0
+GIB = 1024**3
+FORGOTTEN_SECONDS = 3600.0
+"""A camera that is in no configuration and has been silent for so long has no writer."""
+
+DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
+
+
+class Janitor:
+    """Cleans after the cameras of one worker, on a thread of its own."""
+
+    def __init__(self, settings: Settings, store: ObjectStore, clock: Clock, log: Log) -> None:
+        self._settings = settings.frames
+        self._configured = {camera.id for camera in settings.cameras}
+        self._root = settings.frames.root
+        self._losses = Losses(self._root, store, log)
+        self._clock = clock
+        self._log = log
+        self._shelves: dict[str, Shelf] = {}
+        self._stop = threading.Event()
+        self.cameras: tuple[str, ...] = ()
+        """Whom to clean after; replaced whole by the worker."""
+        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        self._stop.set()
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        while not self._stop.wait(TURN_SECONDS):
+            try:
+                self.clean()
+            except (CradleError, OSError) as error:
+                self._log.warning("cleaning put off", action="janitor.failed", reason=error)
+            except Exception as error:  # without cleaning the disk fills up
+                self._log.error("cleaning broke off", action="janitor.broke", exc_info=error)
+
+    def clean(self) -> None:
+        """One turn. Raises OSError, Unavailable."""
+        mine = {*self.cameras, *self._forgotten()}
+        self._shelves = {
+            camera: self._shelves.get(camera) or Shelf(self._root, camera) for camera in mine
+        }
+        kept = [each for shelf in self._shelves.values() for each in shelf.look()]
+        total, own = store_bytes(self._root), sum(each.bytes for each in kept)
+        figures.STORE_BYTES.set(total)
+        over = total - self._settings.quota_gib * GIB
+        chosen = choose(
+            kept,
+            self._clock.now(),
+            keep_stored=timedelta(minutes=self._settings.keep_stored_minutes),
+            retention=timedelta(hours=self._settings.retention_hours),
+            over_bytes=over * own / total if total else 0,  # the other workers do their part
+        )
+        for reason, fragments in chosen.items():
+            self._delete(reason, fragments)
+        for shelf in self._shelves.values():
+            self._remove_empty_epochs(shelf)
+        self._losses.report(mine)
+
+    def _delete(self, reason: str, chosen: list[Kept]) -> None:
+        if not chosen:
+            return
+        with self._losses.noted(reason, [each for each in chosen if not each.stored]):
+            for each in chosen:
+                self._shelves[each.camera].delete(each)
+        DELETED.labels(reason).inc(len(chosen))
+        self._log.info(
+            "fragments deleted", action="janitor.deleted", reason=reason, count=len(chosen)
+        )
+
+    def _forgotten(self) -> list[str]:
+        """Cameras that were taken out of the configuration and still have footage here."""
+        found = []
+        for camera in FrameReader(self._root).cameras():
+            if camera in self._configured:
+                continue
+            newest = max((path.stat().st_mtime for path in self._files(camera)), default=0.0)
+            if self._clock.now().timestamp() - newest > FORGOTTEN_SECONDS:
+                recover(self._root, camera, self._log)
+                found.append(camera)
+        return found
+
+    def _files(self, camera: str) -> list[Path]:
+        epochs = FrameReader(self._root).epochs(camera)
+        return list((self._root / camera / epochs[-1]).glob("*")) if epochs else []
+
+    def _remove_empty_epochs(self, shelf: Shelf) -> None:
+        """Those that were published whole, or are too old for anybody to wait for."""
+        try:
+            published = read_cursor(shelf.folder).epoch
+        except (ValueError, KeyError, TypeError):
+            published = ""
+        now = self._clock.now().timestamp()
+        for folder, end in shelf.ended():
+            age_seconds = now - folder.stat().st_mtime
+            limit_hours = self._settings.keep_stored_minutes / 60
+            if folder.name >= published:
+                limit_hours = max(limit_hours, self._settings.retention_hours)
+            if age_seconds <= limit_hours * 3600:
+                continue
+            left = len(list(folder.glob("*.ts")))
+            if left:
+                self._log.warning(
+                    "files that belong to no closed fragment are deleted",
+                    action="janitor.strays",
+                    camera=end.camera,
+                    epoch=end.epoch,
+                    count=left,
+                )
+            shutil.rmtree(folder)
+
+
+def choose(
+    kept: list[Kept],
+    now: datetime,
+    *,
+    keep_stored: timedelta,
+    retention: timedelta,
+    over_bytes: float,
+) -> dict[str, list[Kept]]:
+    """Which fragments must go now, by reason. Pure."""
+    chosen: dict[str, list[Kept]] = {"stored": [], "retention": [], "quota": []}
+    rest: list[Kept] = []
+    for each in kept:
+        age = now - each.starts_at
+        if each.stored and age > keep_stored:
+            chosen["stored"].append(each)
+        elif age > retention:
+            chosen["retention"].append(each)
+        else:
+            rest.append(each)
+    over_bytes -= sum(each.bytes for group in chosen.values() for each in group)
+    if over_bytes > 0:
+        rest.sort(key=lambda each: (not each.stored, each.starts_at))
+        for each in rest:
+            if over_bytes <= 0:
+                break
+            chosen["quota"].append(each)
+            over_bytes -= each.bytes
+    return chosen
+
+
+def store_bytes(root: Path) -> int:
+    """Bytes of all fragments below `root`."""
+    total = 0
+    for _, _, names, folder in os.fwalk(root):
+        for name in names:
+            if name.endswith(".ts"):
+                try:
+                    total += os.stat(name, dir_fd=folder).st_size
+                except FileNotFoundError:
+                    continue
+    return total

@@ -1,0 +1,192 @@
+"""The captures of one worker, and what they say: batches, samples, events, and the outboxes.
+
+It outlives sessions with the broker: `link` is set while there is one. Without a link batches,
+samples and events are dropped (live is never old); fragments and ends of epochs wait in the index
+on the disk for their outbox.
+"""
+
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+
+from ingest import figures
+from ingest.camera import Capture, Surroundings
+from ingest.index import Index
+from ingest.janitor import Janitor
+from ingest.open import open_feed
+from ingest.outbox import Outbox
+from ingest.pulse import Pulse
+from ingest.recording import Outlets
+from ingest.sampling import Sampler
+from shared.config import CameraSettings
+from shared.errors import Misconfigured, Unavailable
+from shared.link import Link
+from shared.messages import Batch, EpochEnd, Event, Fragment, Stage
+from shared.objectstore import ObjectStore
+from shared.topology import EVENTS, FRAMES, batch_key, sample_key
+from shared.worker import WorkerContext
+
+STOP_SECONDS = 8.0
+
+
+class Recorder:
+    """Records cameras. Its public methods are for one thread."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        """Raises Misconfigured if the frame store cannot be made, or a password is missing."""
+        self._context = context
+        self._settings = context.settings
+        self._log = context.log
+        self._root = context.settings.frames.root
+        self.link: Link | None = None
+        self.captures: dict[str, Capture] = {}
+        self._outboxes: dict[str, Outbox] = {}
+        self._samplers: dict[str, Sampler] = {}
+        self._states: dict[str, str] = {}
+        self._grown: set[str] = set()
+        self._check()
+        store = ObjectStore(self._settings.archive)
+        self._index = Index(self._root, self._on_line, context.clock, self._log)
+        self._janitor = Janitor(self._settings, store, context.clock, self._log)
+        self.pulse = Pulse(context.clock, self._settings.broker.heartbeat_seconds)
+        self._surroundings = Surroundings(
+            root=self._root,
+            batch_seconds=self._settings.frames.batch_seconds,
+            open_feed=open_feed,
+            outlets=Outlets(batch=self._on_batch, closed=self._index.put),
+            tell=self._tell,
+            pulse=self.pulse,
+            clock=context.clock,
+            log=self._log,
+        )
+
+    def _check(self) -> None:
+        try:
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise Misconfigured(
+                f"frames.url: {self._root} cannot be made ({error.strerror})"
+            ) from error
+        for camera in self._settings.cameras:
+            camera.password()
+
+    def start(self) -> None:
+        """Start the threads that serve all captures."""
+        for thread in (self._index, self._janitor, self.pulse):
+            thread.start()
+
+    def turn(self) -> None:
+        """To be called each turn of the main loop."""
+        self._janitor.cameras = tuple(self.captures)
+        for camera, capture in self.captures.items():
+            if self._states.get(camera) != capture.state:
+                self._states[camera] = capture.state
+                self._context.health.set(camera, self._states[camera])
+
+    # -- captures -----------------------------------------------------------------------------
+
+    def record(self, settings: CameraSettings) -> Capture:
+        """The camera's capture, started if it does not run."""
+        camera, analysis = settings.id, self._settings.analysis
+        capture = self.captures.get(camera)
+        if capture is None or capture.closed:
+            self._outboxes[camera] = Outbox(self._root, camera, self._context.clock, self._log)
+            self._samplers[camera] = Sampler(
+                analysis.interval_seconds, analysis.pictures, analysis.heartbeat_seconds
+            )
+            capture = self.captures[camera] = Capture(settings, self._surroundings)
+            capture.start()
+        return capture
+
+    def stop_captures(self, cameras: Iterable[str], reason: str) -> None:
+        """End captures in order, all at once, within STOP_SECONDS."""
+        captures = {each: self.captures.pop(each) for each in cameras if each in self.captures}
+        for capture in captures.values():
+            capture.ask_to_stop(reason)
+        deadline = self._context.clock.monotonic() + STOP_SECONDS
+        for camera, capture in captures.items():
+            if not capture.join(max(0.0, deadline - self._context.clock.monotonic())):
+                self._log.warning("camera holds on", action="camera.stuck", camera=camera)
+            with suppress(OSError):
+                self._outboxes.pop(camera).save()
+            self._context.health.set(camera, None)
+            self._states.pop(camera, None)
+
+    def stop(self) -> None:
+        """Cameras first, then the index, then what it has to say, if there is a link."""
+        outboxes = list(self._outboxes.values())
+        self.stop_captures(list(self.captures), "ingest was stopped")
+        if not self._index.stop(STOP_SECONDS):
+            self._log.warning("index not worked off, left to recovery", action="index.unfinished")
+        if self.link is not None:
+            self._say_the_rest(self.link, outboxes)
+        self.pulse.stop()
+        self._janitor.stop(1.0)
+
+    # -- outboxes -----------------------------------------------------------------------------
+
+    def resume(self, link: Link) -> None:
+        """A new session: what the last one did not confirm is sent again."""
+        for outbox in self._outboxes.values():
+            outbox.restart()
+        self.link = link
+
+    def pump(self, link: Link, everything: bool) -> None:
+        """Publish what the indexes hold, of cameras whose index is known to have grown, or all."""
+        grown, self._grown = self._grown, set()
+        for camera in list(self._outboxes) if everything else grown:
+            if camera in self._outboxes:
+                self._outboxes[camera].pump(link)
+
+    def _say_the_rest(self, link: Link, outboxes: list[Outbox]) -> None:
+        """Publish what the outboxes hold, for a few seconds at most."""
+        deadline = self._context.clock.monotonic() + STOP_SECONDS
+        pause = threading.Event()
+        with suppress(Unavailable):
+            while self._context.clock.monotonic() < deadline:
+                link.check()
+                sent = sum(outbox.pump(link) for outbox in outboxes)
+                if not sent and not any(outbox.waiting for outbox in outboxes):
+                    break
+                pause.wait(0.02)
+        for outbox in outboxes:
+            with suppress(OSError):
+                outbox.save()
+
+    # -- what captures and the index say, on their threads -------------------------------------
+
+    def _on_batch(self, batch: Batch) -> None:
+        figures.BYTES.labels(batch.camera).inc(batch.bytes)
+        figures.FRAMES.labels(batch.camera).inc(batch.frames)
+        link = self.link
+        if link is None:
+            figures.UNSENT_BATCHES.labels(batch.camera).inc()
+            return
+        link.publish(FRAMES, batch_key(batch.camera), batch.to_body())
+
+    def _on_line(self, record: Fragment | EpochEnd) -> None:
+        self._grown.add(record.camera)
+        if isinstance(record, EpochEnd):
+            return
+        figures.FRAGMENTS.labels(record.camera).inc()
+        sampler, link = self._samplers.get(record.camera), self.link
+        if self._settings.analysis.provider == "off" or sampler is None:
+            return
+        sample = sampler.add(record)
+        if sample is not None and link is not None:
+            figures.SAMPLES.labels(record.camera).inc()
+            link.publish(FRAMES, sample_key(record.camera), sample.to_body(), persistent=True)
+
+    def _tell(self, camera: str, event: str, detail: dict[str, str | int | float]) -> None:
+        link = self.link
+        if link is None:
+            return
+        message = Event(
+            stage=Stage.INGEST,
+            worker=self._context.name,
+            camera=camera,
+            event=event,
+            at=self._context.clock.now(),
+            detail=dict(detail),
+        )
+        link.publish(EVENTS, message.routing_key, message.to_body())

@@ -1,0 +1,103 @@
+"""What lies in the frame store of one camera: closed fragments that have not been deleted.
+
+Indexes are read once and then only where they have grown, so that a look at a day of fragments
+costs little.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from ingest.stored import read_stored
+from shared.errors import BadMessage
+from shared.framestore import INDEX_NAME, FrameReader
+from shared.messages import EpochEnd, read_archive_message
+
+
+class Kept(NamedTuple):
+    """A closed fragment whose file is there."""
+
+    camera: str
+    epoch: str
+    number: int
+    starts_at: datetime
+    ends_at: datetime
+    bytes: int
+    stored: bool
+    """A committed clip is known to hold it."""
+
+
+@dataclass
+class _Epoch:
+    position: int = 0
+    fragments: dict[int, Kept] = field(default_factory=dict)
+    end: EpochEnd | None = None
+
+
+class Shelf:
+    """The fragments of one camera."""
+
+    def __init__(self, root: Path, camera: str) -> None:
+        self.folder = root / camera
+        self._camera = camera
+        self._reader = FrameReader(root)
+        self._epochs: dict[str, _Epoch] = {}
+
+    def look(self) -> list[Kept]:
+        """All fragments that are there. Raises OSError, Unavailable."""
+        names = self._reader.epochs(self._camera)
+        self._epochs = {name: self._epochs.get(name, _Epoch()) for name in names}
+        kept: list[Kept] = []
+        for name, epoch in self._epochs.items():
+            self._read_on(name, epoch)
+            if epoch.fragments:
+                stored = read_stored(self.folder / name)
+                kept += [
+                    each._replace(stored=each.number in stored) for each in epoch.fragments.values()
+                ]
+        return kept
+
+    def delete(self, kept: Kept) -> None:
+        """Remove a fragment's file. Raises OSError."""
+        (self.folder / kept.epoch / f"{kept.number:06d}.ts").unlink(missing_ok=True)
+        self._epochs[kept.epoch].fragments.pop(kept.number, None)
+
+    def ended(self) -> list[tuple[Path, EpochEnd]]:
+        """Folders of epochs that have ended and of which nothing is kept, oldest first."""
+        return [
+            (self.folder / name, epoch.end)
+            for name, epoch in self._epochs.items()
+            if epoch.end is not None and not epoch.fragments
+        ]
+
+    def _read_on(self, name: str, epoch: _Epoch) -> None:
+        """Take up the lines that were added to an index since the last look."""
+        path = self.folder / name / INDEX_NAME
+        try:
+            with path.open("rb") as index:
+                index.seek(epoch.position)
+                data = index.read()
+        except FileNotFoundError:
+            return
+        there = None if epoch.position else {file.name for file in path.parent.glob("*.ts")}
+        for line in data.split(b"\n")[:-1]:
+            if epoch.end is not None:
+                return
+            try:
+                record = read_archive_message(line)
+            except BadMessage:
+                return  # damaged; whoever closes the epoch cuts it here
+            epoch.position += len(line) + 1
+            if isinstance(record, EpochEnd):
+                epoch.end = record
+            elif there is None or f"{record.fragment:06d}.ts" in there:
+                epoch.fragments[record.fragment] = Kept(
+                    self._camera,
+                    name,
+                    record.fragment,
+                    record.captured_at,
+                    record.ends_at,
+                    record.bytes,
+                    stored=False,
+                )

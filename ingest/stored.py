@@ -1,0 +1,49 @@
+"""What is known to be in committed clips: beside each epoch's fragments, a list of ranges.
+
+The archiver says `stored` when a clip is committed; that word is written down here so that it
+outlives this worker. It is a hint for the janitor: a word that got lost only means that a fragment
+stays longer, and before an apparently unstored fragment is deleted the bucket is asked.
+"""
+
+import re
+from pathlib import Path
+
+from shared.errors import BadMessage
+from shared.identity import EPOCH_PATTERN
+from shared.messages import read_event
+from shared.ranges import Ranges
+
+STORED_NAME = "stored.txt"
+
+
+def note_stored(root: Path, body: bytes) -> bool:
+    """Write an `archiver.<camera>.stored` event down; False if its epoch is not here any more.
+
+    Raises BadMessage for any other event.
+    """
+    event = read_event(body)
+    epoch, first, last = (event.detail.get(key) for key in ("epoch", "first", "last"))
+    if not isinstance(epoch, str) or type(first) is not int or type(last) is not int:
+        raise BadMessage("a stored event must say epoch, first and last")
+    if not re.fullmatch(EPOCH_PATTERN, epoch) or not 0 <= first <= last:
+        raise BadMessage("a stored event must name an epoch and a range")
+    folder = root / event.camera / epoch
+    if not folder.is_dir():
+        return False
+    with (folder / STORED_NAME).open("a", encoding="ascii") as file:
+        file.write(f"{first} {last}\n")
+    return True
+
+
+def read_stored(folder: Path) -> Ranges:
+    """The fragments of an epoch that are in committed clips, as far as is known here."""
+    ranges = Ranges()
+    try:
+        lines = (folder / STORED_NAME).read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ranges
+    for line in lines:
+        first, _, last = line.partition(" ")
+        if first.isdigit() and last.isdigit() and int(first) <= int(last):
+            ranges.add(int(first), int(last))
+    return ranges

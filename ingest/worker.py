@@ -1,0 +1,218 @@
+"""The ingest stage: sessions with the broker, around captures that outlive them.
+
+With the broker away the cameras go on being recorded, and what was written is published from the
+outboxes when it is back. A session opens a link, takes the seats of the captures that run (one that
+another worker has taken meanwhile is stopped), then scans for free cameras, keeps the queues
+declared and pumps the outboxes. Nothing that happens in a session ends a capture, except that its
+seat is another's.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from ingest.camera import Capture
+from ingest.recorder import Recorder
+from ingest.stored import note_stored
+from shared.backoff import pause_seconds
+from shared.errors import BadMessage, CradleError, Misconfigured, SeatTaken, Unavailable
+from shared.link import Delivery, Link, Subscription
+from shared.messages import Stage
+from shared.seats import Seats
+from shared.topology import camera_queues, common_queues, ingest_seat_queue, stored_queue
+from shared.worker import WorkerContext
+
+DECLARE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 5.0
+"""Between tries to reach the broker."""
+TURN_SECONDS = 0.1
+
+
+class CameraSeat:
+    """One held camera: the seat of this session, and the capture that outlives it."""
+
+    def __init__(
+        self, capture: Capture, seat: Subscription, stored: Subscription, recorder: Recorder
+    ) -> None:
+        self._capture = capture
+        self._seat = seat
+        self._stored = stored
+        self._recorder = recorder
+
+    @property
+    def closed(self) -> bool:
+        return self._seat.closed or self._capture.closed
+
+    @property
+    def is_lost(self) -> bool:
+        """The seat went, and the capture goes on."""
+        return self._seat.closed and not self._capture.closed
+
+    def close(self, reason: str) -> None:
+        """Stop the capture, then free the seat."""
+        self._recorder.stop_captures([self._capture.camera.id], reason)
+        self.free()
+
+    def free(self) -> None:
+        """Free the seat; the capture is left alone."""
+        self._stored.close()
+        self._seat.close()
+
+
+class IngestWorker:
+    """The work of one ingest process."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._log = context.log
+        self._stored: deque[Delivery] = deque()
+        """`stored` events that are not noted yet."""
+
+    def run_once(self, stop: threading.Event) -> None:
+        """Record until `stop`, through as many sessions with the broker as it takes.
+
+        Raises Misconfigured if there is something that only a person can mend.
+        """
+        recorder = Recorder(self._context)
+        recorder.start()
+        try:
+            self._sessions(recorder, stop)
+        finally:
+            recorder.stop()
+            if recorder.link is not None:
+                recorder.link.close()
+
+    def _sessions(self, recorder: Recorder, stop: threading.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            began = self._context.clock.monotonic()
+            try:
+                self._session(recorder, stop)
+            except CradleError as error:
+                if isinstance(error, Misconfigured) and not recorder.captures:
+                    raise
+                self._log.warning(
+                    "no session with the broker; recording goes on",
+                    action="ingest.session",
+                    reason=str(error),
+                    cameras=len(recorder.captures),
+                )
+            except Exception as error:  # recordings must not end with it
+                self._log.error("session broke off", action="ingest.broke", exc_info=error)
+            if stop.is_set():
+                return  # the orderly stop still has something to say on this link
+            link, recorder.link = recorder.link, None
+            if link is not None:
+                link.close()
+            failures = 0 if self._context.clock.monotonic() - began > 30 else failures + 1
+            self._turn(recorder)
+            stop.wait(pause_seconds(failures, LONGEST_PAUSE_SECONDS))
+
+    def _session(self, recorder: Recorder, stop: threading.Event) -> None:
+        settings, clock = self._settings, self._context.clock
+        link = Link(settings.broker.url, self._context.name, settings.broker.heartbeat_seconds)
+        link.open()
+        recorder.resume(link)
+        seats = Seats(
+            link,
+            Stage.INGEST,
+            [camera.id for camera in settings.cameras],
+            ingest_seat_queue,
+            lambda camera: self._take(recorder, link, camera),
+            max_cameras=settings.seats.max_cameras,
+            clock=clock,
+            log=self._log,
+        )
+        freezes = recorder.pulse.freezes
+        scan_at = declare_at = 0.0
+        while not stop.is_set():
+            self._turn(recorder)
+            if recorder.pulse.has_frozen_since(freezes):
+                self._give_up_all(recorder, seats)
+                freezes = recorder.pulse.freezes
+            link.check()
+            now = clock.monotonic()
+            is_time_to_scan = now >= scan_at
+            if is_time_to_scan:
+                self._retake(recorder, link, seats)
+                seats.scan()
+                scan_at = now + seats.wait_seconds()
+            if now >= declare_at:
+                self._declare(link, seats.held)
+                declare_at = now + DECLARE_SECONDS
+            recorder.pump(link, everything=is_time_to_scan)
+            self._note_stored(link)
+            stop.wait(TURN_SECONDS)
+
+    def _turn(self, recorder: Recorder) -> None:
+        self._context.thawed()  # the pulse of /healthz; freezes are noticed by the recorder's own
+        recorder.turn()
+
+    def _declare(self, link: Link, cameras: Iterable[str]) -> None:
+        """Queues deleted by a hand come back."""
+        for queue in common_queues():
+            link.declare(queue)
+        for camera in cameras:
+            for queue in camera_queues(camera):
+                link.declare(queue)
+
+    # -- seats --------------------------------------------------------------------------------
+
+    def _take(self, recorder: Recorder, link: Link, camera: str) -> CameraSeat:
+        """Take a camera's seat and see that its capture runs. Raises SeatTaken, Unavailable."""
+        settings = self._settings.camera(camera)
+        if settings is None:
+            raise Unavailable(f"{camera} is not in the configuration")
+        seat = link.consume(
+            ingest_seat_queue(camera),
+            prefetch=1,
+            exclusive=True,
+            on_delivery=lambda delivery: delivery.ack(),
+            on_closed=lambda _reason: None,
+        )
+        if camera not in recorder.captures:
+            for queue in camera_queues(camera):
+                link.declare(queue)
+        stored = link.consume(
+            stored_queue(camera),
+            prefetch=100,
+            exclusive=False,
+            on_delivery=self._stored.append,
+            on_closed=lambda _reason: None,
+        )
+        return CameraSeat(recorder.record(settings), seat, stored, recorder)
+
+    def _retake(self, recorder: Recorder, link: Link, seats: Seats) -> None:
+        """Take the seats of captures that run without one, or stop them if another has it."""
+        for camera in list(recorder.captures):
+            work = seats.held.get(camera)
+            if isinstance(work, CameraSeat):
+                if not work.is_lost:
+                    continue
+                work.free()
+                del seats.held[camera]
+            try:
+                seats.held[camera] = self._take(recorder, link, camera)
+            except SeatTaken:
+                recorder.stop_captures([camera], "another worker has the seat")
+
+    def _give_up_all(self, recorder: Recorder, seats: Seats) -> None:
+        reason = "this worker was frozen"
+        self._log.warning("seats given up", action="ingest.thawed", reason=reason)
+        recorder.stop_captures(list(recorder.captures), reason)  # all at once
+        seats.release_all(reason)
+
+    # -- what the archiver says ----------------------------------------------------------------
+
+    def _note_stored(self, link: Link) -> None:
+        while self._stored:
+            delivery = self._stored.popleft()
+            try:
+                note_stored(self._settings.frames.root, delivery.body)
+            except BadMessage as error:
+                link.send_to_lost(delivery, str(error))
+                continue
+            except OSError as error:  # it is a hint: the bucket is asked before anything is lost
+                self._log.warning("hint not noted", action="stored.failed", reason=error.strerror)
+            delivery.ack()
