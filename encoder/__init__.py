@@ -1,0 +1,1 @@
+"""Live: batches of the frame store -> one ffmpeg child a camera -> HLS."""

@@ -1,0 +1,309 @@
+"""The live stream of one camera, for as long as its seat is held.
+
+Batches wait in a short backlog (the prefetch of the subscription bounds it), are judged one by one
+and fed to the running generation. What is skipped is acknowledged at once; what was fed, when the
+next fragment begins: so, when a child or a worker dies, its successor is given the open fragment
+again and goes on where the last segment ended. A gap, a new epoch or a failed child ends the run;
+the next begins at a key frame with a new generation. That starts when a second of its input lies in
+the store: its first segment cannot end before, ffmpeg probes without waiting, and it can be looked
+up what the announced sound is like.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from encoder import figures
+from encoder.cursor import Cursor, Step, begins_fragment, judge
+from encoder.folder import LiveFolder
+from encoder.generation import Generation
+from encoder.playlist import Segment
+from encoder.publication import Announce, Publication
+from encoder.silence import SoundTrack, sound_format
+from encoder.succession import Succession, Watcher
+from shared.clock import Clock
+from shared.config import Settings
+from shared.errors import (
+    BadFragment,
+    BadMessage,
+    ChildFailed,
+    FragmentGone,
+    SeatTaken,
+)
+from shared.framestore import FrameReader
+from shared.link import Delivery
+from shared.log import Log
+from shared.messages import Batch, read_batch
+from shared.transport import PACKET_BYTES
+
+RIPE_SECONDS: Final = 1.0
+"""A generation starts once this much of its input lies in the store, ..."""
+RIPE_AGE_SECONDS: Final = 2.0
+"""... or its first batch has waited this long."""
+MOST_HELD: Final = 16
+"""Batches of one fragment that are fed and not acknowledged: half of what the broker gives."""
+SEARCHED_PACKETS: Final = 80_000
+"""For sound: 15 MB, more than a second of any camera."""
+IDLE_SECONDS: Final = 10.0
+"""When no batch comes for this long, what ffmpeg holds is let out: it would be old later."""
+
+
+class Camera:
+    """One camera's stream. Everything but `ended`, `done` and `state` is the loop's thread's."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        watcher: Watcher,
+        announce: Announce,
+        refuse: Callable[[Delivery, str], None],
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        """`announce` publishes an event; `refuse` sends a bad message to the lost ones."""
+        self.ended: str | None = None
+        """Why nothing is done for this camera any more."""
+        self.done = threading.Event()
+        """Set, for other threads, when it has ended."""
+        folder = LiveFolder(settings.live.root, name, clock)
+        self._name = name
+        self._reader = FrameReader(settings.frames.root)
+        self._publication = Publication(name, folder, settings.live, announce, clock, log)
+        self._refuse = refuse
+        self._clock = clock
+        self._log = log
+        self._backlog: deque[tuple[Batch, Delivery]] = deque()
+        self._held: deque[tuple[Batch, Delivery]] = deque()  # fed, and not acknowledged yet
+        self._cursor: Cursor | None = None
+        self._sent = 0  # bytes of the backlog's first batch that ffmpeg has
+        self._waiting = False  # for ffmpeg to take more
+        self._fed_at = clock.monotonic()
+        self._sound: SoundTrack | None = None
+        self._fed_batches = figures.BATCHES.labels(name)
+        self._fed_bytes = figures.FED_BYTES.labels(name)
+        self._opened = False
+        self._closing = False
+        self._runs = Succession(name, self, settings.live, folder, watcher, self._heard, clock, log)
+
+    @property
+    def state(self) -> str:
+        """`starting`, `live` or `stalled`."""
+        return self._publication.state
+
+    def open(self) -> None:
+        """Take over the folder. Raises OSError."""
+        self._publication.open()
+        self._opened = True
+        self._work()
+
+    # -- batches ------------------------------------------------------------------------------
+
+    def deliver(self, delivery: Delivery) -> None:
+        """A message has come."""
+        if self._closing or self.ended is not None:
+            return  # unacknowledged, it goes back with the seat
+        try:
+            batch = self._read_batch(delivery)
+        except BadMessage as error:
+            figures.SKIPPED.labels(self._name, "bad-message").inc()
+            self._log.warning("message refused", action="message.lost", reason=str(error))
+            self._refuse(delivery, str(error))
+            return
+        self._backlog.append((batch, delivery))
+        self._work()
+
+    def _read_batch(self, delivery: Delivery) -> Batch:
+        batch = read_batch(delivery.body)
+        if batch.camera != self._name:
+            raise BadMessage(f"a batch of {batch.camera} in the queue of {self._name}")
+        return batch
+
+    def _work(self) -> None:
+        """Feed what can be fed now."""
+        if self._runs.current is None:
+            self._take_back()
+        while self._opened and self._backlog and not self._waiting:
+            if not self._step(*self._backlog[0]):
+                return
+
+    def _take_back(self) -> None:
+        """The child is gone: what it was fed of the open fragment is to be fed again."""
+        self._backlog.extendleft(reversed(self._held))
+        self._held.clear()
+        self._cursor = None
+        self._sent = 0
+        self._waiting = False
+
+    def _step(self, batch: Batch, delivery: Delivery) -> bool:
+        """Deal with the first batch of the backlog; False if it has to wait."""
+        if self._sent:
+            return self._feed(batch, delivery)
+        age_seconds = (self._clock.now() - batch.written_at).total_seconds()
+        verdict = judge(self._cursor, batch, age_seconds)
+        match verdict.step:
+            case Step.FEED if self._sound and self._sound.changed and begins_fragment(batch):
+                self._break("sound")
+                return True
+            case Step.FEED:
+                return self._feed(batch, delivery)
+            case Step.BEGIN:
+                self._break(verdict.reason or "epoch")
+                return self._begin(batch, delivery, age_seconds)
+            case Step.BREAK:
+                self._break(verdict.reason)
+        return self._skip(delivery, verdict.reason)
+
+    def _begin(self, batch: Batch, delivery: Delivery, age_seconds: float) -> bool:
+        """Begin a run with this batch; False if it has to wait for more of it."""
+        if not self._runs.may_start:
+            return self._skip(delivery, "child-failed")
+        newest = self._backlog[-1][0]
+        same = (newest.epoch, newest.fragment) == (batch.epoch, batch.fragment)
+        seconds = (newest.captured_at - batch.captured_at).total_seconds()
+        if same and seconds < RIPE_SECONDS and age_seconds < RIPE_AGE_SECONDS:
+            return False
+        try:
+            self._sound = self._look_for_sound(batch)
+            self._runs.start(batch, sound=self._sound is not None)
+        except (FragmentGone, BadFragment) as error:
+            return self._skip(delivery, _kind(error))
+        except (ChildFailed, OSError):
+            return self._skip(delivery, "child-failed")
+        return self._feed(batch, delivery)
+
+    def _look_for_sound(self, first: Batch) -> SoundTrack | None:
+        """What is known of the sound in the fragment; None if none is announced."""
+        if first.stream.audio_codec is None:
+            return None
+        ends = [
+            each.offset + each.bytes
+            for each, _ in self._backlog
+            if (each.epoch, each.fragment) == (first.epoch, first.fragment)
+        ]
+        return SoundTrack(sound_format(self._read(first.path, 0, max(ends))))
+
+    def _read(self, path: str, offset: int, length: int) -> bytes:
+        return self._reader.read(path, offset, min(length, SEARCHED_PACKETS * PACKET_BYTES))
+
+    def _feed(self, batch: Batch, delivery: Delivery) -> bool:
+        generation = self._runs.current
+        assert generation is not None  # noqa: S101 - there is a run, or it was just begun
+        try:
+            if self._sent == 0:
+                self._begin_batch(batch, generation)
+            self._sent += generation.feed(
+                self._reader, batch.path, batch.offset + self._sent, batch.bytes - self._sent
+            )
+        except (FragmentGone, BadFragment) as error:
+            self._break(_kind(error))
+            return self._skip(delivery, _kind(error))
+        except ChildFailed:
+            self._runs.fail(generation, "died")
+            self._take_back()
+            return True
+        if self._sent < batch.bytes:
+            self._waiting = True
+            self._runs.when_writable(self._go_on)
+            return False
+        self._fed(batch, generation)
+        return True
+
+    def _begin_batch(self, batch: Batch, generation: Generation) -> None:
+        """Feed the silence that belongs before it, if any. Raises FragmentGone, BadFragment."""
+        begins, track = begins_fragment(batch), self._sound
+        if begins:
+            generation.begin_fragment(batch)
+        if track is None or (track.heard and not begins):
+            return
+        data = self._read(batch.path, batch.offset, batch.bytes)
+        if begins:
+            generation.feed_silence(track.begin_fragment(data))
+        else:
+            track.look(data)
+
+    def _go_on(self) -> None:
+        self._waiting = False
+        self._work()
+
+    def _fed(self, batch: Batch, generation: Generation) -> None:
+        if begins_fragment(batch) or len(self._held) == MOST_HELD:
+            self._acknowledge()
+        self._held.append(self._backlog.popleft())
+        self._sent = 0
+        self._cursor = Cursor.after(batch)
+        self._fed_at = self._clock.monotonic()
+        self._fed_batches.inc()
+        self._fed_bytes.inc(batch.bytes)
+        if self._sound is not None:
+            generation.feed_silence(self._sound.opening())
+
+    def _acknowledge(self) -> None:
+        while self._held:
+            self._held.popleft()[1].ack()
+
+    def _skip(self, delivery: Delivery, reason: str) -> bool:
+        self._backlog.popleft()
+        self._sent = 0
+        figures.SKIPPED.labels(self._name, reason).inc()
+        delivery.ack()
+        return True
+
+    def _break(self, reason: str) -> None:
+        """The run is over: what was fed comes out, the next begins at a key frame."""
+        if self._runs.current is not None and reason == "gap":
+            figures.GAPS.labels(self._name).inc()
+        self._runs.finish(reason)
+        self._acknowledge()
+        self._cursor = None
+        self._waiting = False
+
+    # -- segments, time and end ---------------------------------------------------------------
+
+    def _heard(self, segments: list[Segment]) -> None:
+        """A child has spoken or ended; these segments are finished."""
+        if segments:
+            try:
+                self._publication.add(segments)
+            except SeatTaken as error:
+                self.abandon(str(error))
+        self._settle()
+        self._work()
+
+    def tick(self) -> None:
+        """A turn for what depends on time."""
+        if self.ended is not None:
+            return
+        self._runs.tick()
+        self._work()
+        if not self._backlog and self._clock.monotonic() - self._fed_at > IDLE_SECONDS:
+            self._break("idle")
+        self._publication.tick()
+
+    def close(self) -> None:
+        """Let ffmpeg write what it has; `done` is set when that is published."""
+        self._closing = True
+        self._backlog.clear()
+        self._break("seat given back")
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._closing and self._runs.idle and self.ended is None:
+            self.ended = "seat given back"
+            self.done.set()
+
+    def abandon(self, reason: str) -> None:
+        """Drop everything at once and write nothing: the seat may be another's."""
+        if self.ended is not None:
+            return
+        self.ended = reason
+        self._backlog.clear()
+        self._held.clear()
+        self._runs.abandon()
+        self.done.set()
+        self._log.warning("live stream dropped", action="live.dropped", reason=reason)
+
+
+def _kind(error: Exception) -> str:
+    return "fragment-gone" if isinstance(error, FragmentGone) else "bad-fragment"

@@ -1,0 +1,103 @@
+"""The seat of one camera: its exclusive subscription, and the live stream that goes with it.
+
+It is taken and given back on the worker's thread; the stream lives on the loop's. Deliveries come
+from the link's I/O thread and are only passed on.
+"""
+
+from functools import partial
+from typing import Final
+
+from encoder import figures
+from encoder.camera import Camera
+from encoder.generation import FLUSH_SECONDS
+from encoder.loop import Loop
+from encoder.publication import Facts
+from shared.link import Delivery, Link
+from shared.messages import Event, Stage
+from shared.topology import EVENTS, encoder_queue
+from shared.worker import WorkerContext
+
+PREFETCH: Final = 32
+"""Batches held of one camera: more than the live budget at the shortest usual batch."""
+CLOSE_SECONDS: Final = 2 * FLUSH_SECONDS
+"""For a camera's last segments and its playlist."""
+ABANDON_SECONDS: Final = 1.0
+"""To drop them where that did not do."""
+
+
+class CameraSeat:
+    """One camera, held."""
+
+    def __init__(self, name: str, context: WorkerContext, link: Link, loop: Loop) -> None:
+        """Take it. Raises SeatTaken, Unavailable."""
+        self.name = name
+        self.closed = False
+        self._close_by: float | None = None
+        self._context = context
+        self._link = link
+        self._loop = loop
+        self._camera = Camera(
+            name,
+            context.settings,
+            loop,
+            self._announce,
+            link.send_to_lost,
+            context.clock,
+            context.log.bind(camera=name),
+        )
+        self._subscription = link.consume(
+            encoder_queue(name),
+            prefetch=PREFETCH,
+            exclusive=True,
+            on_delivery=self._deliver,
+            on_closed=self._lost,
+        )
+        loop.call(None, partial(loop.add, self._camera))
+
+    @property
+    def state(self) -> str:
+        """`starting`, `live` or `stalled`."""
+        return self._camera.state
+
+    @property
+    def failed(self) -> str | None:
+        """Why it must be given back; None while all is well."""
+        return self._camera.ended
+
+    def begin_close(self) -> None:
+        """Let ffmpeg write its last segment."""
+        if self._close_by is None:
+            self._close_by = self._context.clock.monotonic() + CLOSE_SECONDS
+            self._loop.call(self._camera, self._camera.close)
+
+    def close(self, reason: str) -> None:
+        """Give the seat back once what ffmpeg holds is published, or after CLOSE_SECONDS."""
+        self.begin_close()
+        if not self._wait_until_done(0):
+            self._loop.call(None, partial(self._camera.abandon, reason))
+            self._wait_until_done(ABANDON_SECONDS)
+        self._loop.call(None, partial(self._loop.remove, self._camera))
+        self._loop.call(None, partial(figures.forget, self.name))
+        self._subscription.close()
+        self.closed = True
+
+    def _wait_until_done(self, extra_seconds: float) -> bool:
+        left = (self._close_by or 0) + extra_seconds - self._context.clock.monotonic()
+        return self._camera.done.wait(max(0.0, left))
+
+    def _deliver(self, delivery: Delivery) -> None:
+        self._loop.call(self._camera, partial(self._camera.deliver, delivery))
+
+    def _lost(self, reason: str) -> None:
+        self._loop.call(None, partial(self._camera.abandon, f"seat lost: {reason}"))
+
+    def _announce(self, event: str, facts: Facts) -> None:
+        message = Event(
+            stage=Stage.ENCODER,
+            worker=self._context.name,
+            camera=self.name,
+            event=event,
+            at=self._context.clock.now(),
+            detail=dict(facts),
+        )
+        self._link.publish(EVENTS, message.routing_key, message.to_body())

@@ -1,0 +1,96 @@
+"""The encoder stage: seats on one thread, media on another.
+
+This thread speaks to the broker, whose answers may take their time: it scans for seats, gives them
+up and watches the session. The loop's thread feeds ffmpeg and publishes. A seat is taken by the
+exclusive consumer; its deliveries cross over from the link's I/O thread. It is given back in order:
+ffmpeg writes its last segment, the playlist is written, then the subscription closes.
+"""
+
+import os
+import threading
+
+from encoder.loop import Loop
+from encoder.seat import CameraSeat
+from shared.child import find_program
+from shared.errors import ChildFailed, Misconfigured
+from shared.link import Link
+from shared.messages import Stage
+from shared.seats import Seats
+from shared.topology import encoder_queue
+from shared.worker import WorkerContext
+
+
+class EncoderWorker:
+    """One worker of the stage."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    def run_once(self, stop: threading.Event) -> None:
+        """Hold seats until told to stop. Raises Misconfigured, Unavailable, ChildFailed."""
+        context = self._context
+        settings = context.settings
+        self._check_surroundings()
+        heartbeat = settings.broker.heartbeat_seconds
+        with Link(settings.broker.url, context.name, heartbeat) as link:
+            loop = Loop(context.clock, heartbeat, context.log)
+            loop.start()
+            seats = Seats(
+                link,
+                Stage.ENCODER,
+                [camera.id for camera in settings.cameras],
+                encoder_queue,
+                lambda camera: CameraSeat(camera, context, link, loop),
+                max_cameras=settings.seats.max_cameras,
+                clock=context.clock,
+                log=context.log,
+            )
+            try:
+                while not stop.is_set():
+                    self._turn(link, loop, seats)
+                    stop.wait(seats.wait_seconds())
+            finally:
+                self._release(seats, "the worker stops" if stop.is_set() else "the link is lost")
+                loop.stop()
+
+    def _check_surroundings(self) -> None:
+        """Raises Misconfigured where waiting would not help."""
+        for program in ("ffmpeg", "setpriv"):
+            find_program(program)
+        root = self._context.settings.live.root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"live.url: {root}: {error.strerror}") from error
+        if not os.access(root, os.W_OK):
+            raise Misconfigured(f"live.url: {root} cannot be written by this user")
+
+    def _turn(self, link: Link, loop: Loop, seats: Seats) -> None:
+        if self._context.thawed() or loop.froze.is_set():
+            self._release(seats, "the process was frozen")
+            loop.froze.clear()
+        elif loop.stuck_seconds > self._context.settings.broker.heartbeat_seconds:
+            raise ChildFailed(
+                "the thread that feeds ffmpeg is stuck; the disk of live.url may hang"
+            )
+        link.check()
+        for seat in _mine(seats):
+            self._context.health.set(seat.name, seat.state)
+            if seat.failed is not None:
+                self._give_back(seats, [seat], seat.failed)
+        seats.scan()
+
+    def _release(self, seats: Seats, reason: str) -> None:
+        self._give_back(seats, _mine(seats), reason)
+        seats.release_all(reason)
+
+    def _give_back(self, seats: Seats, given: list[CameraSeat], reason: str) -> None:
+        for seat in given:
+            seat.begin_close()  # all at once: each may take a moment
+        for seat in given:
+            seats.release(seat.name, reason)
+            self._context.health.set(seat.name, None)
+
+
+def _mine(seats: Seats) -> list[CameraSeat]:
+    return [work for work in seats.held.values() if isinstance(work, CameraSeat)]
