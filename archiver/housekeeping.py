@@ -1,0 +1,161 @@
+"""What one camera's seat holder does from time to time, beside making clips.
+
+Shortly after the seat was taken and then every ten minutes the frame store is compared with what is
+committed (`reconcile`), and windows that stayed empty are written to the custody record; every hour
+what has expired is removed (`expiry`).
+"""
+
+import random
+from concurrent.futures import Future
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from archiver import figures
+from archiver.camera import CameraArchive
+from archiver.expiry import Expiry, Removed, last_day_to_keep
+from archiver.jobs import stored_event
+from archiver.reconcile import (
+    RECONCILE_SECONDS,
+    empty_windows,
+    is_settled,
+    read_indices,
+    still_there,
+    untold,
+)
+from shared.clipfolder import midnight
+from shared.clock import milliseconds
+from shared.framestore import EpochIndex
+from shared.manifest import Manifest
+from shared.topology import EVENTS
+
+FIRST_RECONCILE_SECONDS: Final = 2.0
+"""By then the broker has brought what it had, or filled the prefetch."""
+AGAIN_SECONDS: Final = 5.0
+EXPIRY_SECONDS: Final = 3600.0
+REMEMBERED: Final = timedelta(days=4)
+
+
+class Housekeeping:
+    """The timers of one camera. Main thread only."""
+
+    def __init__(self, camera: CameraArchive) -> None:
+        self._camera = camera
+        self._tools = camera.tools
+        now = self._tools.clock.monotonic()
+        self._reconcile_at = now + FIRST_RECONCILE_SECONDS
+        self._expire_at = now + random.uniform(0.01, 0.1) * EXPIRY_SECONDS
+        self._busy = False
+        self._settled: set[str] = set()
+        self._empty_since: int | None = None
+
+    def advance(self) -> None:
+        """One turn."""
+        now = self._tools.clock.monotonic()
+        camera = self._camera
+        if self._busy or camera.closed:
+            return
+        today = self._tools.clock.now().date()
+        if (
+            now >= self._reconcile_at
+            and camera.intake.caught_up
+            and camera.read_folders([today - timedelta(days=1), today])
+        ):
+            self._busy = True
+            read = partial(read_indices, self._tools.frames, camera.camera, set(self._settled))
+            self._tools.desk.chore(read, self._compare)
+        elif now >= self._expire_at:
+            self._busy = True
+            expiry = Expiry(self._tools.store, camera.camera, self._tools.settings.retention_days)
+            self._tools.desk.chore(partial(expiry.run, self._tools.clock.now()), self._expired)
+
+    # -- the frame store ------------------------------------------------------------------------
+
+    def _compare(self, future: Future[dict[str, EpochIndex]]) -> None:
+        self._busy = False
+        self._reconcile_at = self._tools.clock.monotonic() + AGAIN_SECONDS
+        camera = self._camera
+        if camera.closed or not camera.intake.caught_up:
+            return
+        try:
+            indices = future.result()
+        except OSError as error:
+            camera.log.warning(
+                "frame store unreadable", action="archive.no_frame_store", reason=str(error)
+            )
+            return
+        oldest = midnight(
+            last_day_to_keep(self._tools.clock.now(), self._tools.settings.retention_days)
+        )
+        found = untold(indices, camera.book, camera.continuity.ends, oldest, camera.intake.prefetch)
+        camera.take_up(found)
+        if not found:
+            self._reconcile_at += RECONCILE_SECONDS
+            self._settled &= set(indices)
+            self._settled |= {
+                epoch for epoch, index in indices.items() if is_settled(index, camera.book, oldest)
+            }
+            self._announce_again()
+            self._note_empty_windows()
+            camera.book.ledger.forget((self._tools.clock.now() - REMEMBERED).date())
+
+    def _announce_again(self) -> None:
+        camera = self._camera
+        if camera.found is None:
+            return
+        clips, camera.found = camera.found, None
+        look = partial(still_there, self._tools.frames, camera.folder, clips)
+        self._tools.desk.chore(look, self._publish_again)
+
+    def _publish_again(self, future: Future[list[Manifest]]) -> None:
+        try:
+            manifests = future.result()
+        except Exception as error:  # a hint is missed; the bucket knows
+            self._camera.log.warning(
+                "events not repeated", action="archive.not_repeated", reason=repr(error)
+            )
+            return
+        for manifest in manifests:
+            event = stored_event(manifest, self._tools.worker)
+            self._tools.link.publish(EVENTS, event.routing_key, event.to_body(), persistent=True)
+
+    # -- windows without footage ----------------------------------------------------------------
+
+    def _note_empty_windows(self) -> None:
+        camera, now = self._camera, self._tools.clock.now()
+        seconds = self._tools.settings.clip_seconds
+        windows = camera.book.ledger.windows
+        if self._empty_since is None:
+            self._empty_since = max(windows, default=milliseconds(now) // 1000) + seconds
+        filled = windows | camera.windows_under_way
+        last = camera.continuity.last_reason
+        reason = f"the last epoch ended: {last}" if last else "no fragment was recorded"
+        records, self._empty_since = empty_windows(
+            camera.camera, seconds, self._empty_since, now, filled, reason[:300]
+        )
+        for record in records:
+            camera.outbox.add(record)
+
+    # -- expiry ---------------------------------------------------------------------------------
+
+    def _expired(self, future: Future[Removed]) -> None:
+        self._busy = False
+        self._expire_at = self._tools.clock.monotonic() + EXPIRY_SECONDS
+        camera = self._camera
+        try:
+            removed = future.result()
+        except Exception as error:  # nothing is urgent here
+            camera.log.warning("expiry waits", action="expiry.waits", reason=repr(error))
+            return
+        for kind in ("clips", "analyses"):
+            figures.EXPIRED.labels(camera.camera, kind).inc(getattr(removed, kind))
+        figures.LEFTOVERS.labels(camera.camera).inc(removed.leftovers)
+        if removed.clips or removed.analyses or removed.leftovers:
+            camera.log.info(
+                "expired objects removed",
+                action="expiry.done",
+                clips=removed.clips,
+                analyses=removed.analyses,
+                leftovers=removed.leftovers,
+                clips_on_hold=len(removed.held),
+            )

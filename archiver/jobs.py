@@ -1,0 +1,181 @@
+"""The clips of one camera that are being committed, each tried until it is.
+
+A clip goes to the pool, where it is converted, uploaded and committed in one go. When the store is
+away the whole job is put off with a growing, jittered pause; its first step asks the store, so that
+a long outage costs no conversions. Then the `stored` event is published, and only when the broker
+has it safe is the clip done: what was delivered for it may be acknowledged.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from archiver import figures
+from archiver.clip import Clip
+from archiver.commit import Commit, Committer, RangeTaken
+from archiver.convert import FragmentsGone
+from archiver.desk import Desk
+from shared.backoff import pause_seconds
+from shared.clock import Clock
+from shared.errors import CradleError
+from shared.link import Link
+from shared.log import Log
+from shared.manifest import Manifest
+from shared.messages import Event, Stage
+from shared.topology import EVENTS
+
+
+@dataclass
+class Job:
+    """One clip on its way."""
+
+    clip: Clip
+    since: float
+    not_before: float
+    failures: int = 0
+    future: Future[Commit] | None = None
+    commit: Commit | None = None
+    announcing: bool = False
+
+
+@dataclass(frozen=True)
+class Results:
+    """Whom to tell."""
+
+    done: Callable[[Clip, Commit], None]
+    gone: Callable[[Clip, frozenset[int]], None]
+    range_taken: Callable[[str], None]
+
+
+class Jobs:
+    """One camera's clips in the making. Main thread only."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        committer: Committer,
+        link: Link,
+        clock: Clock,
+        log: Log,
+        *,
+        worker: str,
+        results: Results,
+    ) -> None:
+        self._desk = desk
+        self._committer = committer
+        self._link = link
+        self._clock = clock
+        self._log = log
+        self._worker = worker
+        self._results = results
+        self._jobs: list[Job] = []
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def window_starts(self) -> set[int]:
+        """Starts (Unix seconds) of the windows of these clips."""
+        return {job.clip.window.start for job in self._jobs}
+
+    def add(self, clip: Clip) -> None:
+        now = self._clock.monotonic()
+        self._jobs.append(Job(clip, now, now))
+
+    def advance(self) -> None:
+        """Start what is due."""
+        now = self._clock.monotonic()
+        for job in self._jobs:
+            if job.future is not None or job.announcing or now < job.not_before:
+                continue
+            if job.commit is not None:
+                self._announce(job, job.commit)
+            else:
+                job.future = self._desk.convert(
+                    partial(self._committer.commit, job.clip), partial(self._tried, job)
+                )
+
+    def close(self) -> None:
+        """Begin nothing more; what has begun goes on and harms nobody."""
+        self._closed = True
+        for job in self._jobs:
+            if job.future is not None:
+                job.future.cancel()
+
+    def _tried(self, job: Job, future: Future[Commit]) -> None:
+        job.future = None
+        try:
+            job.commit = future.result()
+        except FragmentsGone as error:
+            self._jobs.remove(job)
+            if not self._closed:
+                self._results.gone(job.clip, error.numbers)
+        except RangeTaken as error:
+            if not self._closed:
+                self._results.range_taken(str(error))
+        except Exception as error:  # whatever it is, the clip is tried again and others go on
+            self._put_off(job, error)
+        else:
+            self._announce(job, job.commit)
+
+    def _put_off(self, job: Job, error: Exception) -> None:
+        job.failures += 1
+        pause = pause_seconds(job.failures)
+        job.not_before = self._clock.monotonic() + pause
+        identity = job.clip.identity
+        figures.RETRIES.labels(identity.camera, type(error).__name__).inc()
+        self._log.warning(
+            "clip waits",
+            action="clip.waits",
+            epoch=identity.epoch,
+            first=identity.first,
+            last=identity.last,
+            seconds=round(pause, 1),
+            failures=job.failures,
+            reason=str(error) if isinstance(error, CradleError) else repr(error),
+        )
+
+    def _announce(self, job: Job, commit: Commit) -> None:
+        job.announcing = True
+        event = stored_event(commit.manifest, self._worker)
+
+        def result(good: bool) -> None:
+            self._desk.call(partial(self._announced, job, commit, good))
+
+        self._link.publish_confirmed(EVENTS, event.routing_key, event.to_body(), on_result=result)
+
+    def _announced(self, job: Job, commit: Commit, good: bool) -> None:
+        job.announcing = False
+        if not good:
+            job.not_before = self._clock.monotonic() + pause_seconds(1)
+            return
+        self._jobs.remove(job)
+        if not self._closed:
+            figures.SECONDS.observe(self._clock.monotonic() - job.since)
+            self._results.done(job.clip, commit)
+
+
+def stored_event(manifest: Manifest, worker: str) -> Event:
+    """Tells the others that these fragments are safe in the object store."""
+    return Event(
+        stage=Stage.ARCHIVER,
+        worker=worker,
+        camera=manifest.camera,
+        event="stored",
+        at=manifest.created_at,
+        detail={
+            "epoch": manifest.epoch,
+            "first": manifest.first,
+            "last": manifest.last,
+            "key": manifest.object_key,
+            "manifest_key": manifest.identity.manifest_key,
+            "poster_key": manifest.poster_key,
+            "container": manifest.container,
+            "bytes": manifest.bytes,
+            "frames": manifest.frames,
+            "starts_at": manifest.starts_at.isoformat(),
+            "ends_at": manifest.ends_at.isoformat(),
+        },
+    )

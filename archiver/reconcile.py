@@ -1,0 +1,107 @@
+"""The frame store against what is committed: the store is the truth, the queue a hint.
+
+Messages get lost where a confirm cannot see it (a queue deleted and bound again), and a worker can
+die between a commit and its event. So on taking a seat, and every ten minutes, the indices of the
+frame store are read: the camera's book takes up what it does not know, and on taking a seat the
+`stored` event of clips whose fragments still lie in the store is published once more.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+from archiver.book import Book
+from shared.clipfolder import ClipFolder, CommittedClip
+from shared.clock import from_milliseconds, milliseconds
+from shared.custody import EmptyWindow
+from shared.framestore import EpochIndex, FrameReader
+from shared.identity import fragment_path
+from shared.manifest import Manifest
+from shared.messages import EpochEnd, Fragment
+
+RECONCILE_SECONDS = 600.0
+EMPTY_AFTER_SECONDS = 900.0
+"""A window this long over, of which nobody has heard, was empty."""
+LONGEST_LOOK_BACK = timedelta(days=1)
+
+
+def read_indices(
+    frames: FrameReader, camera: str, settled: Collection[str]
+) -> dict[str, EpochIndex]:
+    """The indices of a camera's epochs, oldest first, without those that are settled."""
+    return {
+        epoch: frames.closed(camera, epoch)
+        for epoch in frames.epochs(camera)
+        if epoch not in settled
+    }
+
+
+def untold(
+    indices: dict[str, EpochIndex], book: Book, ends: Collection[str], oldest: datetime, most: int
+) -> list[Fragment | EpochEnd]:
+    """What the store holds and no message has brought, oldest first, at most `most` fragments.
+
+    Nothing that ended before `oldest`: its clip may have expired.
+    """
+    found: list[Fragment | EpochEnd] = []
+    count = 0
+    for epoch, index in indices.items():
+        for fragment in index.fragments:
+            if book.knows(epoch, fragment.fragment) or fragment.ends_at < oldest:
+                continue
+            if count == most:
+                return found
+            found.append(fragment)
+            count += 1
+        if index.end is not None and epoch not in ends:
+            found.append(index.end)
+    return found
+
+
+def is_settled(index: EpochIndex, book: Book, oldest: datetime) -> bool:
+    """Whether the epoch has ended and nothing of it is left to do."""
+    return index.end is not None and all(
+        book.ledger.has_settled(each.epoch, each.fragment) or each.ends_at < oldest
+        for each in index.fragments
+    )
+
+
+def still_there(
+    frames: FrameReader, folder: ClipFolder, clips: Iterable[CommittedClip]
+) -> list[Manifest]:
+    """Manifests of the clips whose last fragment is still in the frame store."""
+    found: list[Manifest] = []
+    for clip in clips:
+        identity = clip.identity
+        path = fragment_path(identity.camera, identity.epoch, identity.last)
+        if frames.local_path(path).exists():
+            manifest = folder.manifest(identity.manifest_key)
+            if manifest is not None:
+                found.append(manifest)
+    return found
+
+
+def empty_windows(
+    camera: str, clip_seconds: int, since: int, now: datetime, filled: Collection[int], reason: str
+) -> tuple[list[EmptyWindow], int]:
+    """Records of the windows without footage from `since` (Unix seconds) on.
+
+    Returns them and where to go on next time. `filled` holds the starts of windows with footage.
+    """
+    second = milliseconds(now) // 1000
+    earliest = second - int(LONGEST_LOOK_BACK.total_seconds())
+    start = max(since, earliest)
+    start += -start % clip_seconds
+    latest = second - int(EMPTY_AFTER_SECONDS) - clip_seconds
+    records: list[EmptyWindow] = []
+    while start <= latest:
+        if start not in filled:
+            records.append(
+                EmptyWindow(
+                    camera=camera,
+                    starts_at=from_milliseconds(start * 1000),
+                    ends_at=from_milliseconds((start + clip_seconds) * 1000),
+                    reason=reason,
+                )
+            )
+        start += clip_seconds
+    return records, start

@@ -1,0 +1,27 @@
+"""What all cameras of an archiver share."""
+
+from dataclasses import dataclass
+
+from archiver.commit import Committer
+from archiver.desk import Desk
+from shared.clock import Clock
+from shared.config import ArchiveSettings
+from shared.framestore import FrameReader
+from shared.link import Link
+from shared.log import Log
+from shared.objectstore import ObjectStore
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The parts of one session with the broker."""
+
+    worker: str
+    settings: ArchiveSettings
+    link: Link
+    store: ObjectStore
+    frames: FrameReader
+    committer: Committer
+    desk: Desk
+    clock: Clock
+    log: Log
