@@ -1,0 +1,56 @@
+"""What the analyzer counts, for /metrics. Every sample that comes in ends under exactly one result.
+
+No label holds text of a model, and none is unbounded: cameras come from the configuration.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SAMPLES = Counter(
+    "cradle_analyzer_samples_total",
+    "Samples by what became of them: described, unchanged, duplicate, late, unreadable, off, lost.",
+    ["camera", "result"],
+)
+PICTURES_UNUSABLE = Counter(
+    "cradle_analyzer_pictures_unusable_total",
+    "Pictures of a sample left out: their fragment is gone or cannot be decoded.",
+    ["camera", "reason"],
+)
+OUTCOMES = Counter(
+    "cradle_analyzer_remote_outcomes_total",
+    "What came of asking the remote provider, the breaker's answers included.",
+    ["camera", "state"],
+)
+PROVIDER_STATE = Gauge(
+    "cradle_analyzer_provider_state",
+    "1 for the state in which the camera's last sample found its provider.",
+    ["camera", "state"],
+)
+RETRIES = Counter(
+    "cradle_analyzer_retries_total", "Calls made again by the retry layer.", ["state"]
+)
+REQUESTS = Counter("cradle_analyzer_requests_total", "Calls to the remote provider.")
+TOKENS = Counter("cradle_analyzer_tokens_total", "Tokens of the remote provider.", ["direction"])
+COST = Counter("cradle_analyzer_cost_dollars_total", "Money spent, by the prices configured.")
+BUDGET_LIMIT = Gauge(
+    "cradle_analyzer_budget_limit", "Budget of a UTC day for all replicas.", ["kind"]
+)
+BUDGET_GRANTED = Gauge(
+    "cradle_analyzer_budget_granted",
+    "Part of today's budget that the ledger has given out, to all replicas, as known here.",
+    ["kind"],
+)
+BUDGET_BALANCE = Gauge(
+    "cradle_analyzer_budget_balance",
+    "Part of today's budget that this replica holds and has not used.",
+    ["kind"],
+)
+JUDGING = Histogram(
+    "cradle_analyzer_judging_seconds",
+    "From the sample's arrival to its acknowledgement.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
+LAST_RESULT = Gauge(
+    "cradle_analyzer_last_result_seconds",
+    "When the camera's last result was stored, in seconds since 1970.",
+    ["camera"],
+)
