@@ -1,0 +1,62 @@
+"""`make demo`: the whole line on one camera, with nothing to configure.
+
+Writes a configuration for the camera it is given (a source as in cradle.yaml, or the path of a
+video file, which is looped) into the data folder, then does what `cradle up` does.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+from deploy.command import up
+from shared.errors import CradleError, Misconfigured
+from shared.source import parse_source
+
+CLIP_SECONDS = 60
+ANALYSIS_SECONDS = 15
+
+
+def configuration(camera: str) -> dict[str, object]:
+    """A configuration with one camera. Raises Misconfigured."""
+    path = Path(camera).expanduser()
+    if "://" not in camera and path.is_absolute():
+        if not path.is_file():
+            raise Misconfigured(f"CAMERA: there is no file {path}")
+        camera = path.as_uri()
+    try:
+        parse_source(camera)
+    except ValueError as error:
+        raise Misconfigured(f"CAMERA: {error}") from error
+    return {
+        "archive": {"clip_seconds": CLIP_SECONDS},
+        "analysis": {"interval_seconds": ANALYSIS_SECONDS},
+        "cameras": [{"id": "camera-1", "name": "Demo", "source": camera, "loop": True}],
+    }
+
+
+def main() -> None:
+    """Run the demonstration."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--camera", default="test:1280x720@30", help="a source, or a video file")
+    parser.add_argument("--data", type=Path, required=True, help="folder for everything it keeps")
+    parser.add_argument("--seconds", type=float, default=None, help="stop by itself after so long")
+    arguments = parser.parse_args()
+    try:
+        content = configuration(arguments.camera)
+        arguments.data.mkdir(parents=True, exist_ok=True)
+        file = arguments.data / "cradle.yaml"
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            yaml.safe_dump(content, stream, allow_unicode=True, sort_keys=False)
+        arguments.config, arguments.workers = file, ""
+        raise SystemExit(up.run(arguments))
+    except CradleError as error:
+        print(f"cradle: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, Misconfigured) else 1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One machine without containers: a private broker and a private object store on loopback."""

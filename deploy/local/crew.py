@@ -1,0 +1,129 @@
+"""The workers of one machine: started, watched, started again, and stopped in order.
+
+Each worker is a process of its own with its log in `log/<name>.log`, its pid in `run/<name>.pid`
+and a metrics port of its own. One that dies is started again after a pause that grows while it
+keeps dying; one that says its configuration is wrong (exit code 2) is not, since that would only
+repeat the sentence. All programs are started from the thread that calls here: it must live as
+long as they do.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from deploy.local.program import Program
+from shared.backoff import pause_seconds
+from shared.clock import Clock
+from shared.errors import Misconfigured
+from shared.log import Log
+from shared.messages import Stage
+from shared.worker import MISCONFIGURED_EXIT
+
+HELD_SECONDS = 60.0
+
+
+class Worker:
+    """One worker process, through all its lives."""
+
+    def __init__(self, name: str, stage: Stage, program: Program, port: int, run: Path) -> None:
+        self.name = name
+        self.stage = stage
+        self.port = port
+        """Of its /metrics and /healthz."""
+        self.program = program
+        self.restarts = 0
+        self._pid_file = run / f"{name}.pid"
+        self._failures = 0
+        self._started_at = 0.0
+        self._again_at: float | None = None
+
+    def start(self, now: float) -> None:
+        self.program.start()
+        self._started_at = now
+        self._again_at = None
+        self._pid_file.write_text(f"{self.program.pid}\n", encoding="ascii")
+
+    def watch(self, now: float, log: Log) -> None:
+        """Start it again if it has died and the pause is over. Raises Misconfigured."""
+        if self.program.is_running:
+            return
+        if self._again_at is None:
+            code = self.program.exit_code
+            if code == MISCONFIGURED_EXIT:
+                raise Misconfigured(self.program.last_words)
+            held = now - self._started_at > HELD_SECONDS
+            self._failures = 0 if held else self._failures + 1
+            self._again_at = now + pause_seconds(self._failures)
+            log.warning("worker died", action="crew.died", name=self.name, exit_code=code)
+        elif now >= self._again_at:
+            self.program.kill()  # whatever it left in its group
+            self.restarts += 1
+            self.start(now)
+            log.info("worker started again", action="crew.restarted", name=self.name)
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """End it in order; False if it had to be killed."""
+        in_order = self.program.stop(timeout_seconds)
+        self._pid_file.unlink(missing_ok=True)
+        return in_order
+
+
+class Crew:
+    """All workers of one machine."""
+
+    def __init__(
+        self,
+        data: Path,
+        config: Path,
+        counts: Mapping[Stage, int],
+        ports: Mapping[str, int],
+        environment: Mapping[str, str],
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        """`environment` is what the workers get beside our own: the private broker and store."""
+        self._clock = clock
+        self._log = log
+        self.workers: list[Worker] = []
+        for name, stage in worker_names(counts):
+            command = [sys.executable, "-m", stage.value, "--config", str(config), "--name", name]
+            program = Program(
+                name,
+                command,
+                folder=data / "log",
+                environment={
+                    **os.environ,
+                    **environment,
+                    "CRADLE_METRICS__PORT": str(ports[name]),
+                },
+            )
+            self.workers.append(Worker(name, stage, program, ports[name], data / "run"))
+
+    def start(self) -> None:
+        """Start them all. Raises ChildFailed."""
+        for worker in self.workers:
+            worker.start(self._clock.monotonic())
+
+    def watch(self) -> None:
+        """To be called about once a second. Raises Misconfigured."""
+        for worker in self.workers:
+            worker.watch(self._clock.monotonic(), self._log)
+
+    def stop(self, stages: Iterable[Stage], timeout_seconds: float) -> None:
+        """End all workers of some stages, at the same time."""
+        chosen = [worker for worker in self.workers if worker.stage in set(stages)]
+        for worker in chosen:
+            worker.program.ask_to_stop()
+        for worker in chosen:
+            if not worker.stop(timeout_seconds):
+                self._log.warning("worker killed", action="crew.killed", name=worker.name)
+
+
+def worker_names(counts: Mapping[Stage, int]) -> list[tuple[str, Stage]]:
+    """`encoder` for one worker of a stage, `encoder-1`, `encoder-2` for more."""
+    return [
+        (stage.value if count == 1 else f"{stage}-{number + 1}", stage)
+        for stage, count in counts.items()
+        for number in range(count)
+    ]
