@@ -1,0 +1,58 @@
+"""Real parts for tests: one broker and one store a session, a fresh place in each for a test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from shared.config import ArchiveSettings
+from tests.rtsp import RtspServer
+from tests.services import BrokerService, StoreService, running_broker, running_store
+from tests.videos import Videos
+
+# On a busy machine a slow example is no fault; and a build that fails must fail again.
+settings.register_profile("here", deadline=None)
+settings.register_profile("build", deadline=None, derandomize=True)
+settings.load_profile("build" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerService]:
+    """A running RabbitMQ."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as service:
+        yield service
+
+
+@pytest.fixture
+def broker_url(broker: BrokerService) -> Iterator[str]:
+    """AMQP address of a virtual host of this test's own."""
+    with broker.virtual_host() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def store_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreService]:
+    """A running S3 server."""
+    with running_store(tmp_path_factory.mktemp("store")) as service:
+        yield service
+
+
+@pytest.fixture
+def archive_settings(store_service: StoreService) -> Iterator[ArchiveSettings]:
+    """Settings of an archive whose bucket is this test's own, and empty."""
+    with store_service.bucket() as settings:
+        yield settings
+
+
+@pytest.fixture
+def rtsp_server() -> Iterator[RtspServer]:
+    """An RTSP camera server without mounts and login; tests that want a login start their own."""
+    with RtspServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Videos:
+    """Videos with a frame counter, each made once: `videos(".mp4", codec="hevc", seconds=3)`."""
+    return Videos(tmp_path_factory.mktemp("videos"))

@@ -1,0 +1,82 @@
+"""A way to a server that can be shut, or held: a network that breaks off, or goes silent.
+
+Shut, connections are broken and new ones refused. Held, they stay open and nothing passes, as when
+a cable is pulled or a firewall forgets them. It carries TCP: a broker, a store, a camera.
+"""
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Gate:
+    """A gate on loopback before one server."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is the server's, of any scheme, with a port; see `url` for the way through."""
+        parts = urlsplit(url)
+        self._target = (parts.hostname or "", parts.port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        login, at, _ = parts.netloc.rpartition("@")
+        port = self._listener.getsockname()[1]
+        self.url = urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{port}"))
+        """The server's address, through the gate."""
+        self.refused = 0
+        """Connections refused while it was shut."""
+        self._shut = threading.Event()
+        self._flows = threading.Event()
+        self._flows.set()
+        self._through: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shut()
+        self._flows.set()
+        self._listener.close()
+
+    def shut(self) -> None:
+        """Break every connection, and refuse new ones."""
+        self._shut.set()
+        while self._through:
+            with suppress(OSError):
+                self._through.pop().shutdown(socket.SHUT_RDWR)
+
+    def hold(self) -> None:
+        """Let nothing through, and close nothing."""
+        self._flows.clear()
+
+    def open(self) -> None:
+        self._flows.set()
+        self._shut.clear()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                inside, _ = self._listener.accept()
+                if self._shut.is_set():
+                    self.refused += 1
+                    inside.close()
+                    continue
+                try:
+                    outside = socket.create_connection(self._target, timeout=10)
+                except OSError:
+                    inside.close()
+                    continue
+                outside.settimeout(None)
+                self._through += [inside, outside]
+                for way in ((inside, outside), (outside, inside)):
+                    threading.Thread(target=self._pass, args=way, daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)

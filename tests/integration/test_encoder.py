@@ -1,0 +1,209 @@
+"""The live stream of one camera with a real ffmpeg, real fragments and real time."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from encoder import generation as generation_file
+from encoder.playlist import Segment
+from shared.messages import Batch
+from tests.encoder_live import Capture, Stand, counters_of, decode_errors, probe, settings_of, stand
+from tests.support import eventually
+from tests.videos import Videos
+
+MOST_DELAY_SECONDS = 1.8
+"""For the first frame of a segment of 1 s: it waits for the next key frame and three frames."""
+
+
+@pytest.fixture
+def video(videos: Videos) -> Path:
+    return videos(".mp4", seconds=30)
+
+
+def until_listed(camera: Stand, segments: int, seconds: float = 20) -> list[Segment]:
+    """Wait until so many segments are listed."""
+    return eventually(
+        lambda: listed if len(listed := camera.segments) >= segments else [],
+        seconds,
+        f"{segments} segments listed",
+    )
+
+
+def children() -> list[int]:
+    """Process ids of the ffmpeg children of this process."""
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    pids = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == "ffmpeg"]
+
+
+def test_every_frame_is_in_exactly_one_segment_and_plays_with_its_sound(
+    tmp_path: Path, video: Path
+) -> None:
+    settings = settings_of(tmp_path)
+    with stand(settings) as camera:
+        with Capture(video, settings.frames.root, camera.deliver) as capture:
+            until_listed(camera, 4)
+        delays = [each[1]["delay_seconds"] for each in camera.events if each[0] == "live"]
+    fed = sum(batch.frames for batch in capture.batches)
+    assert camera.counters() == list(range(fed))
+    assert all(letter.acked for letter in camera.letters)
+    assert decode_errors(camera.folder) == ""
+    assert delays
+    assert delays[0] < MOST_DELAY_SECONDS
+    first = camera.folder / camera.segments[0].uri
+    assert probe(first)["video"] == ("h264", 30)
+    assert probe(first)["audio"][0] == "aac"
+    assert probe(first)["audio"][1] >= 40
+
+
+def test_a_segment_says_when_its_first_frame_was_captured(tmp_path: Path, video: Path) -> None:
+    settings = settings_of(tmp_path)
+    with stand(settings) as camera:
+        with Capture(video, settings.frames.root, camera.deliver) as capture:
+            until_listed(camera, 3)
+        captured = [batch.captured_at for batch in capture.batches if batch.part == 0]
+        segments = camera.segments
+    for segment in segments:
+        number = counters_of(camera.folder / segment.uri)[0]
+        off = segment.captured_at - captured[number // 30]
+        assert abs(off.total_seconds()) <= 0.001
+
+
+def test_hevc_is_shown_as_h264_unless_copies_are_asked_for(tmp_path: Path, videos: Videos) -> None:
+    video = videos(".mp4", seconds=10, codec="hevc")
+    settings = settings_of(tmp_path)
+    with stand(settings) as camera, Capture(video, settings.frames.root, camera.deliver) as capture:
+        until_listed(camera, 2)
+    fed = sum(batch.frames for batch in capture.batches)
+    assert camera.counters() == list(range(fed))
+    assert probe(camera.folder / camera.segments[0].uri)["video"] == ("h264", 30)
+    assert decode_errors(camera.folder) == ""
+
+
+def test_a_copy_of_hevc_is_fragmented_mp4_with_the_tag_that_players_know(
+    tmp_path: Path, videos: Videos
+) -> None:
+    video = videos(".mp4", seconds=10, codec="hevc", bframes=2)
+    settings = settings_of(tmp_path, video="copy")
+    with stand(settings) as camera, Capture(video, settings.frames.root, camera.deliver) as capture:
+        until_listed(camera, 2)
+    counters = camera.counters()
+    assert len(set(counters)) == sum(batch.frames for batch in capture.batches)
+    assert counters[:60] == list(range(60))  # the last GOP was cut between reordered frames
+    first = camera.segments[0]
+    assert first.map_uri == f"{first.generation}/init.mp4"
+    found = probe(camera.folder / first.uri)
+    assert found["video"] == ("hvc1", 30)
+    assert found["audio"][0] == "mp4a"
+    assert decode_errors(camera.folder) == ""
+
+
+def test_a_killed_ffmpeg_is_a_discontinuity_and_not_a_stall(tmp_path: Path, video: Path) -> None:
+    settings = settings_of(tmp_path, playlist_segments=20)
+    with stand(settings) as camera, Capture(video, settings.frames.root, camera.deliver):
+        before = until_listed(camera, 2)
+        (child,) = children()
+        os.kill(child, signal.SIGKILL)
+        after = until_listed(camera, len(before) + 3, seconds=10)
+        assert camera.camera.state == "live"
+        listed = camera.segments
+    assert after[: len(before)] == before
+    counters = [number for each in listed for number in counters_of(camera.folder / each.uri)]
+    assert counters == list(
+        range(len(counters))
+    )  # the new one went on where the last segment ended
+    assert [each.discontinuity for each in after].count(True) == 2
+    assert len({each.generation for each in after}) == 2
+    assert decode_errors(camera.folder) == ""
+
+
+def test_a_restart_goes_on_counting_after_a_discontinuity(tmp_path: Path, video: Path) -> None:
+    settings = settings_of(tmp_path, playlist_segments=20)
+    holders: list[Stand] = []
+
+    def deliver(batch: Batch) -> None:
+        for holder in holders[-1:]:
+            holder.deliver(batch)
+
+    with Capture(video, settings.frames.root, deliver):
+        with stand(settings) as first:
+            holders.append(first)
+            before = until_listed(first, 2)
+            old = first.playlist
+        with stand(settings) as second:
+            holders.append(second)
+            until_listed(second, len(before) + 2)
+            new = second.playlist
+    assert old is not None
+    assert new is not None
+    assert new.media_sequence == old.media_sequence
+    assert [each.discontinuity for each in new.segments].count(True) == 2
+    assert list(new.segments[: len(before)]) == before
+
+
+def test_a_frozen_ffmpeg_is_killed_and_replaced(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation_file, "SEGMENT_PATIENCE_SECONDS", 2.0)
+    settings = settings_of(tmp_path, playlist_segments=20)
+    with stand(settings) as camera, Capture(video, settings.frames.root, camera.deliver):
+        until_listed(camera, 1)
+        (child,) = children()
+        os.kill(child, signal.SIGSTOP)
+        eventually(lambda: child not in children(), 10, "the frozen ffmpeg is gone")
+        until_listed(camera, len(camera.segments) + 2)
+
+
+def test_sound_that_pauses_does_not_hold_back_the_picture(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Silence stands in: a player that was promised sound would wait for it."""
+    settings = settings_of(tmp_path, playlist_segments=30)
+    with (
+        stand(settings) as camera,
+        Capture(
+            video, settings.frames.root, camera.deliver, sound=lambda at: at < 1.5 or at > 4.5
+        ) as capture,
+    ):
+        until_listed(camera, 7)
+        age = time.time() - camera.segments[-1].ended_at.timestamp()
+    assert age < 1
+    assert camera.counters() == list(range(sum(batch.frames for batch in capture.batches)))
+    assert all(probe(camera.folder / each.uri)["audio"][1] >= 20 for each in camera.segments[:-1])
+    assert "ffmpeg said" not in capsys.readouterr().out
+
+
+def test_sound_that_is_announced_and_comes_later_joins_then(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stereo = tmp_path / "stereo.mp4"  # not what was invented for it
+    command = ["ffmpeg", "-v", "error", "-i", str(video), "-c:v", "copy", "-ac", "2", str(stereo)]
+    subprocess.run(command, check=True)
+    settings = settings_of(tmp_path, playlist_segments=30)
+    with stand(settings) as camera:
+        with Capture(
+            stereo, settings.frames.root, camera.deliver, sound=lambda at: at > 3.5
+        ) as capture:
+            until_listed(camera, 7)
+        segments = camera.segments
+    assert camera.counters() == list(range(sum(batch.frames for batch in capture.batches)))
+    assert all(probe(camera.folder / each.uri)["audio"][1] >= 4 for each in segments)
+    assert len({each.generation for each in segments}) == 2
+    assert "ffmpeg said" not in capsys.readouterr().out
+
+
+def test_a_new_epoch_is_a_new_generation_without_loss(tmp_path: Path, video: Path) -> None:
+    settings = settings_of(tmp_path, playlist_segments=30)
+    fed: list[int] = []
+    with stand(settings) as camera:
+        for segments in (2, 5):
+            with Capture(video, settings.frames.root, camera.deliver) as capture:
+                until_listed(camera, segments)
+            fed += range(sum(batch.frames for batch in capture.batches))
+    assert camera.counters() == fed
+    assert [each.discontinuity for each in camera.segments].count(True) == 2
+    assert decode_errors(camera.folder) == ""

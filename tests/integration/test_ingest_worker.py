@@ -1,0 +1,648 @@
+"""Ingest as a process, on a real broker: killed, frozen, starved of disk and broker, shared."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from deploy.local.ports import free_ports
+from deploy.local.status import fetch
+from shared.framestore import FrameReader
+from shared.link import Delivery, Link
+from shared.messages import (
+    Batch,
+    EpochEnd,
+    Event,
+    Fragment,
+    Sample,
+    read_archive_message,
+    read_batch,
+    read_event,
+    read_sample,
+)
+from shared.topology import (
+    EVENTS,
+    FRAMES,
+    Queue,
+    archiver_queue,
+    common_queues,
+    encoder_queue,
+    ingest_seat_queue,
+    lost_queue,
+    stored_queue,
+)
+from tests.gate import Gate
+from tests.ingest_studio import carried_by_ffmpeg, count_packets
+from tests.scenarios import Place, Running, Scenarios
+from tests.services import BrokerService
+from tests.support import eventually
+from tests.videos import Videos, decode_counters
+
+CAMERA = "camera-1"
+SECONDS = 40
+"""Patience: scenarios share two cores."""
+CLASSIC = {"x-queue-type": "classic"}
+
+
+@dataclass
+class Station:
+    """A virtual host, a frame store, ingest workers, and everything they say."""
+
+    place: Place
+    broker: BrokerService
+    url: str
+    link: Link
+    config: dict[str, Any]
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
+    records: list[Fragment | EpochEnd] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    # -- workers --------------------------------------------------------------------------------
+
+    def start(self, name: str = "ingest", broker: str | None = None, **environment: str) -> None:
+        file = self.place.folder / "cradle.yaml"
+        file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
+        self.ports[name] = free_ports(1)[0]
+        with self.log_file(name).open("ab") as log:
+            self.workers[name] = subprocess.Popen(
+                [sys.executable, "-m", "ingest", "--config", str(file), "--name", name],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={
+                    **os.environ,
+                    "CRADLE_METRICS__PORT": str(self.ports[name]),
+                    "CRADLE_BROKER__URL": broker or self.url,
+                    **environment,
+                },
+            )
+
+    def signal(self, number: signal.Signals, name: str = "ingest") -> None:
+        self.workers[name].send_signal(number)
+
+    def kill(self, name: str = "ingest") -> None:
+        self.workers[name].kill()
+        self.workers.pop(name).wait(10)
+
+    def stop(self, name: str = "ingest", seconds: float = 20) -> int:
+        self.signal(signal.SIGTERM, name)
+        return self.workers.pop(name).wait(seconds)
+
+    def wait_for_end(self, name: str = "ingest") -> int:
+        return self.workers.pop(name).wait(SECONDS)
+
+    def log_file(self, name: str) -> Path:
+        return self.place.folder / f"{name}.log"
+
+    def lines(self, action: str, name: str = "ingest") -> list[dict[str, Any]]:
+        """Lines of a worker's log with this action."""
+        found = []
+        for line in self.log_file(name).read_text().splitlines():
+            with suppress(ValueError):
+                content = json.loads(line)
+                if content.get("action") == action:
+                    found.append(content)
+        return found
+
+    def states(self, name: str = "ingest") -> dict[str, str]:
+        """What /healthz says of each camera."""
+        with suppress(OSError, ValueError):
+            states: dict[str, str] = json.loads(self.ask(name, "/healthz"))["states"]
+            return states
+        return {}
+
+    def figure(self, pattern: str, name: str = "ingest") -> float:
+        text = self.ask(name, "/metrics")
+        return sum(
+            float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(pattern, line)
+        )
+
+    def ask(self, name: str, path: str) -> str:
+        return fetch(f"http://127.0.0.1:{self.ports[name]}{path}")
+
+    # -- what they say and store ----------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Queues as the other stages would have them, and an ear on all messages."""
+        for queue in (*common_queues(), archiver_queue(CAMERA), encoder_queue(CAMERA)):
+            self.link.declare(queue)
+        readers: dict[str, tuple[str, Any, list[Any]]] = {
+            "batch.#": (FRAMES, read_batch, self.batches),
+            "fragment.#": (FRAMES, read_archive_message, self.records),
+            "sample.#": (FRAMES, read_sample, self.samples),
+            "ingest.#": (EVENTS, read_event, self.events),
+        }
+        for key, (exchange, read, found) in readers.items():
+            ear = Queue(f"ear.{key.partition('.')[0]}", CLASSIC, ((exchange, key),))
+
+            def heard(delivery: Delivery, read: Any = read, found: list[Any] = found) -> None:
+                found.append(read(delivery.body))
+                delivery.ack()
+
+            self.link.consume(
+                ear, prefetch=1000, exclusive=True, on_delivery=heard, on_closed=lambda _: None
+            )
+
+    @property
+    def frames(self) -> Path:
+        return self.place.folder / "frames"
+
+    def closed(self, camera: str = CAMERA) -> list[Fragment | EpochEnd]:
+        """All lines of a camera's indexes, in order."""
+        reader = FrameReader(self.frames)
+        found: list[Fragment | EpochEnd] = []
+        for epoch in reader.epochs(camera):
+            index = reader.closed(camera, epoch)
+            assert not index.torn
+            found += index.fragments
+            found += [index.end] if index.end is not None else []
+        return found
+
+    def told(self, camera: str = CAMERA) -> list[Fragment | EpochEnd]:
+        """What was published of a camera, without repetitions."""
+        found: list[Fragment | EpochEnd] = []
+        for each in list(self.records):
+            if each.camera == camera and each not in found:
+                found.append(each)
+        return found
+
+    def until_told(self, camera: str = CAMERA) -> list[Fragment | EpochEnd]:
+        """Wait until everything that is closed was published, in order; returns it."""
+        eventually(lambda: self.told(camera) == self.closed(camera) != [], SECONDS, "all published")
+        return self.closed(camera)
+
+    def until_fragments(self, count: int, camera: str = CAMERA) -> None:
+        def there() -> bool:
+            assert all(each.poll() is None for each in self.workers.values()), "a worker ended"
+            return sum(isinstance(each, Fragment) for each in self.told(camera)) >= count
+
+        eventually(there, SECONDS, f"{count} fragments published")
+
+    def ends(self, camera: str = CAMERA) -> list[EpochEnd]:
+        return [each for each in self.closed(camera) if isinstance(each, EpochEnd)]
+
+    def check_store(self, camera: str = CAMERA) -> None:
+        """Every epoch is closed; its fragments are as long as they say, joined and counted."""
+        reader = FrameReader(self.frames)
+        for epoch in reader.epochs(camera):
+            index = reader.closed(camera, epoch)
+            assert index.end is not None
+            assert index.end.fragments == len(index.fragments)
+            data = b"".join(
+                reader.read(each.path, 0, (self.frames / each.path).stat().st_size)
+                for each in index.fragments
+            )
+            assert len(data) == sum(each.bytes for each in index.fragments)
+            if data:
+                target = self.place.folder / f"{epoch}.mp4"
+                carried_by_ffmpeg(data, target)
+                assert count_packets(target) == sum(each.frames for each in index.fragments)
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.kill()
+        for worker in self.workers.values():
+            worker.wait(10)
+
+
+BROKER: list[BrokerService] = []
+
+
+@contextmanager
+def new_station(place: Place) -> Iterator[Station]:
+    broker = BROKER[0]
+    config = {
+        "broker": {"heartbeat_seconds": 2},
+        "frames": {"url": (place.folder / "frames").as_uri()},
+        "archive": {"endpoint": "http://127.0.0.1:1", "secret_key": "nobody asks"},
+        "analysis": {"interval_seconds": 2},
+        "cameras": [camera(CAMERA, place)],
+    }
+    with broker.virtual_host() as url, Link(SecretStr(url), "test") as link:
+        station = Station(place, broker, url, link, config)
+        station.listen()
+        try:
+            yield station
+        except BaseException:
+            for log in sorted(place.folder.glob("*.log")):
+                print(f"---- {log.name}\n{log.read_text()[-5000:]}")
+            raise
+        finally:
+            station.close()
+
+
+def camera(name: str, place: Place) -> dict[str, Any]:
+    video = place.video(seconds=4, size=(160, 90))
+    return {"id": name, "source": video.as_uri(), "loop": True}
+
+
+scenario = Scenarios(new_station, at_once=5)
+
+
+@pytest.fixture(scope="module")
+def running(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    videos: Videos,
+    broker: BrokerService,
+) -> Iterator[Running]:
+    BROKER.append(broker)
+    yield from scenario.run(request, tmp_path_factory.mktemp("stations"), videos)
+    BROKER.clear()
+
+
+# -- the good day -------------------------------------------------------------------------------
+
+
+@scenario
+def everything_is_announced_and_an_orderly_stop_ends_the_epoch(station: Station) -> None:
+    station.start()
+    station.until_fragments(4)
+    asked_at = time.monotonic()
+    assert station.stop() == 0
+    assert time.monotonic() - asked_at < 5
+    told = station.until_told()
+    assert isinstance(told[-1], EpochEnd)
+    assert told[-1].reason == "ingest was stopped"
+    assert station.records == told  # each once
+    station.check_store()
+    fragments = [each for each in told if isinstance(each, Fragment)]
+    for each in fragments:
+        mine = [batch for batch in station.batches if batch.path == each.path]
+        assert [batch.offset for batch in mine] == sorted(batch.offset for batch in mine)
+        assert sum(batch.frames for batch in mine) == each.frames
+        assert sum(batch.bytes for batch in mine) == each.bytes
+    assert [each.event for each in station.events] == ["online", "offline"]
+    assert station.events[-1].detail == {"reason": "ingest was stopped"}
+    assert station.samples
+    assert {picture.path for sample in station.samples for picture in sample.pictures} <= {
+        each.path for each in fragments
+    }
+
+
+@scenario
+def figures_say_what_happened(station: Station) -> None:
+    station.start()
+    station.until_fragments(2)
+    assert station.states() == {CAMERA: "live"}
+    assert station.figure(r"cradle_ingest_fragments_total") >= 2
+    assert station.figure(r"cradle_ingest_frames_total") >= 60
+    assert station.figure(r"cradle_ingest_camera_online") == 1
+    station.stop()
+
+
+@scenario
+def without_analysis_there_are_no_samples(station: Station) -> None:
+    station.config["analysis"] = {"provider": "off"}
+    station.start()
+    station.until_fragments(5)
+    station.stop()
+    assert station.samples == []
+
+
+@scenario
+def a_once_played_file_ends_and_is_left_at_that(station: Station) -> None:
+    station.config["cameras"][0]["loop"] = False
+    station.start()
+    eventually(lambda: station.states() == {CAMERA: "ended"}, SECONDS)
+    told = station.until_told()
+    assert sum(each.frames for each in told if isinstance(each, Fragment)) == 120
+    assert station.stop() == 0
+    assert len(station.ends()) == 1
+
+
+# -- killed and frozen --------------------------------------------------------------------------
+
+
+@scenario
+def after_a_kill_in_mid_fragment_the_next_start_closes_and_publishes_it(station: Station) -> None:
+    station.start()
+    station.until_fragments(2)
+    frames = sum(each.frames for each in station.batches)
+    eventually(lambda: sum(each.frames for each in station.batches) > frames + 40, SECONDS)
+    station.kill()
+    assert not station.ends()
+    announced = sum(each.frames for each in station.batches)
+    station.start()
+    eventually(lambda: len(FrameReader(station.frames).epochs(CAMERA)) == 2, SECONDS)
+    station.until_fragments(4)
+    station.stop()
+    station.until_told()
+    station.check_store()
+    first = station.ends()[0]
+    assert first.reason == "ingest was interrupted"
+    stored = [each for each in station.closed() if isinstance(each, Fragment)]
+    of_first = [each for each in stored if each.epoch == first.epoch]
+    assert sum(each.frames for each in of_first) >= announced
+    numbers = [
+        number for each in of_first for number in decode_counters(station.frames / each.path)
+    ]
+    assert numbers == [number % 120 for number in range(len(numbers))]
+
+
+@scenario.each(
+    before_sync="ingest.before-sync",
+    before_line="ingest.before-line",
+    after_line="ingest.after-line",
+)
+def a_kill_at_the_index_loses_and_doubles_nothing(station: Station, fault: str) -> None:
+    for _ in range(2):
+        station.start(CRADLE_FAULT=fault)
+        assert station.wait_for_end() == -signal.SIGKILL
+    station.start()
+    station.until_fragments(3)
+    station.stop()
+    station.until_told()
+    station.check_store()
+    epochs = FrameReader(station.frames).epochs(CAMERA)
+    assert len(epochs) == len(station.ends()) == 3
+    for each in station.closed():
+        if isinstance(each, Fragment):
+            numbers = decode_counters(station.frames / each.path)
+            assert numbers == list(range(numbers[0], numbers[0] + each.frames))
+
+
+@scenario
+def a_frozen_worker_loses_its_camera_and_writes_nothing_when_it_wakes(station: Station) -> None:
+    station.start("first")
+    eventually(lambda: station.states("first") == {CAMERA: "live"}, SECONDS)
+    station.until_fragments(1)
+    station.start("second")
+    eventually(lambda: station.lines("worker.started", "second"), SECONDS)
+    (epoch,) = FrameReader(station.frames).epochs(CAMERA)
+    folder = station.frames / CAMERA / epoch
+    station.signal(signal.SIGSTOP, "first")
+    eventually(lambda: station.states("second") == {CAMERA: "live"}, SECONDS)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert station.ends()[0].epoch == epoch
+    station.signal(signal.SIGCONT, "first")
+    eventually(lambda: station.lines("ingest.thawed", "first"), SECONDS)
+    station.until_fragments(len(station.told()) + 2)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert station.states("first") == {}
+    assert station.stop("first") == 0
+    assert station.stop("second") == 0
+    station.until_told()
+    station.check_store()
+
+
+# -- the broker ---------------------------------------------------------------------------------
+
+
+@scenario.each(shut="shut", silent="hold")
+def with_the_broker_away_recording_goes_on_and_everything_is_published_later(
+    station: Station, how: str
+) -> None:
+    with Gate(station.url) as gate:
+        station.start(broker=gate.url)
+        station.until_fragments(2)
+        getattr(gate, how)()
+        before = len(station.closed())
+        eventually(lambda: len(station.closed()) >= before + 6, SECONDS)
+        assert len(station.told()) < len(station.closed())
+        gate.open()
+        station.until_fragments(before + 8)
+        assert station.stop() == 0
+    told = station.until_told()
+    assert len(station.ends()) == 1  # it never stopped recording
+    assert len(station.records) < 2 * len(told)
+    station.check_store()
+
+
+@scenario
+def a_worker_that_starts_before_the_broker_waits_and_says_so(station: Station) -> None:
+    with Gate(station.url) as gate:
+        gate.shut()
+        station.start(broker=gate.url)
+        eventually(lambda: station.lines("ingest.session"), SECONDS)
+        assert "cannot be reached" in station.lines("ingest.session")[0]["reason"]
+        assert json.loads(station.ask("ingest", "/healthz"))["alive"]
+        gate.open()
+        station.until_fragments(1)
+        assert station.stop() == 0
+    assert urlless(station)
+
+
+def urlless(station: Station) -> bool:
+    """The broker's password is in no log."""
+    password = station.url.split("@")[0].rpartition(":")[2]
+    return not any(password in log.read_text() for log in station.place.folder.glob("*.log"))
+
+
+@scenario
+def a_broker_that_suddenly_refuses_us_stops_no_recording(station: Station) -> None:
+    station.start()
+    station.until_fragments(1)
+    name = stored_queue(CAMERA).name
+    host = station.url.rpartition("/")[2]
+    station.broker.call("DELETE", f"/api/queues/{host}/{name}")
+    station.link.declare(Queue(name, {**CLASSIC, "x-max-length": 1}))
+    refused = eventually(lambda: station.lines("ingest.session"), SECONDS)
+    assert "rabbitmqctl delete_queue" in refused[0]["reason"]
+    before = len(station.closed())
+    eventually(lambda: len(station.closed()) > before + 2, SECONDS)
+    station.broker.call("DELETE", f"/api/queues/{host}/{name}")
+    station.until_told()
+    assert station.stop() == 0
+    assert len(station.ends()) == 1
+
+
+@scenario
+def a_queue_deleted_by_hand_comes_back(station: Station) -> None:
+    station.start()
+    station.until_fragments(1)
+    host = station.url.rpartition("/")[2]
+    names = [archiver_queue(CAMERA).name, lost_queue().name]
+    for name in names:
+        station.broker.call("DELETE", f"/api/queues/{host}/{name}")
+
+    def there() -> set[str]:
+        content = json.loads(station.broker.call("GET", f"/api/queues/{host}"))
+        return {each["name"] for each in content}
+
+    eventually(lambda: {*names} <= there(), SECONDS)
+    assert station.stop() == 0
+
+
+@scenario
+def a_seat_lost_alone_is_taken_again_and_the_recording_goes_on(station: Station) -> None:
+    station.start()
+    station.until_fragments(1)
+    host = station.url.rpartition("/")[2]
+    seat = ingest_seat_queue(CAMERA)
+    station.broker.call("DELETE", f"/api/queues/{host}/{seat.name}")
+    eventually(lambda: station.link.declare(seat).consumers == 1, SECONDS)
+    station.until_fragments(4)
+    assert station.stop() == 0
+    assert len(station.ends()) == 1
+
+
+@scenario
+def a_message_that_cannot_be_obeyed_goes_to_the_lost(station: Station) -> None:
+    station.start()
+    station.until_fragments(1)
+    station.link.publish_and_wait(EVENTS, f"archiver.{CAMERA}.stored", b"garbage")
+    lost = eventually(lambda: station.link.get(lost_queue()), SECONDS)
+    assert lost is not None
+    assert (lost.body, lost.headers["x-cradle-worker"]) == (b"garbage", "ingest")
+    assert station.stop() == 0
+
+
+# -- sharing ------------------------------------------------------------------------------------
+
+
+@scenario
+def two_workers_share_the_cameras_and_one_takes_over_when_the_other_dies(
+    station: Station,
+) -> None:
+    names = [f"camera-{number}" for number in range(1, 5)]
+    station.config["cameras"] = [camera(name, station.place) for name in names]
+    station.start("first")
+    eventually(lambda: len(station.states("first")) == 4, SECONDS)
+    station.start("second")
+    eventually(lambda: len(station.states("first")) == len(station.states("second")) == 2, SECONDS)
+    held = [set(station.states(name)) for name in ("first", "second")]
+    assert held[0] | held[1] == {*names}
+    station.kill("first")
+    killed_at = time.monotonic()
+    eventually(lambda: set(station.states("second")) == {*names}, SECONDS)
+    assert time.monotonic() - killed_at < 10
+    for name in names:
+        eventually(lambda name=name: station.states("second")[name] == "live", SECONDS)  # type: ignore[misc]
+    assert station.stop("second") == 0
+    for name in names:
+        station.until_told(name)
+        station.check_store(name)
+
+
+@scenario
+def a_capture_whose_seat_was_taken_meanwhile_ends_its_epoch_and_stops(station: Station) -> None:
+    with Gate(station.url) as gate:
+        station.start("first", broker=gate.url)
+        station.until_fragments(1)
+        gate.shut()
+        station.start("second")
+        eventually(lambda: station.states("second") == {CAMERA: "live"}, SECONDS)
+        assert station.states("first") == {CAMERA: "live"}
+        gate.open()
+        eventually(lambda: station.states("first") == {}, SECONDS)
+        assert station.states("second") == {CAMERA: "live"}
+        assert station.stop("first") == 0
+        assert station.stop("second") == 0
+    station.until_told()
+    station.check_store()
+
+
+# -- the disk -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(path: Path, mebibytes: int) -> Iterator[Path]:
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(path)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("no right to mount a small disk")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@scenario
+def a_full_disk_is_survived_and_recording_goes_on_when_there_is_room(station: Station) -> None:
+    with small_disk(station.frames, 8):
+        station.start()
+        station.until_fragments(2)
+        ballast = station.frames / "ballast"
+        with suppress(OSError), ballast.open("wb") as file:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        eventually(
+            lambda: (
+                "full" in station.states().get(CAMERA, "")
+                or "No space" in station.states().get(CAMERA, "")
+            ),
+            SECONDS,
+        )
+        assert station.workers["ingest"].poll() is None
+        assert station.figure("cradle_ingest_failures_total") >= 1
+        ballast.unlink()
+        eventually(lambda: station.states() == {CAMERA: "live"}, SECONDS)
+        count = len(station.told())
+        station.until_fragments(count + 2)
+        assert station.stop() == 0
+        station.until_told()
+        station.check_store()
+        assert len(station.ends()) >= 2
+
+
+@scenario
+def a_disk_that_cannot_be_written_is_waited_for(station: Station) -> None:
+    with small_disk(station.frames, 64):
+        remount(station.frames, "ro")
+        station.start()
+        eventually(lambda: "Read-only" in station.states().get(CAMERA, ""), SECONDS)
+        assert station.workers["ingest"].poll() is None
+        remount(station.frames, "rw")
+        eventually(lambda: station.states() == {CAMERA: "live"}, SECONDS)
+        station.until_fragments(1)
+        assert station.stop() == 0
+        station.until_told()
+        station.check_store()
+
+
+def remount(path: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(path)], check=True)
+
+
+# -- what only a person can mend ----------------------------------------------------------------
+
+
+@scenario.each(
+    password_missing=(
+        {"cameras": [{"id": "a", "source": "rtsp://u@h/1", "password_env": "NOT_SET"}]},
+        "cameras.a.password_env: the environment variable NOT_SET is not set",
+    ),
+    frames_in_the_way=({"frames": {"url": "file:///dev/null/frames"}}, "frames.url"),
+    unknown_key=({"frams": {}}, "frams: no such key"),
+)
+def what_only_a_person_can_mend_is_one_sentence_and_exit_code_2(
+    station: Station, case: tuple[dict[str, Any], str]
+) -> None:
+    changes, words = case
+    station.config.update(changes)
+    station.start()
+    assert station.wait_for_end() == 2
+    last = station.log_file("ingest").read_text().splitlines()[-1]
+    assert last.startswith("ingest: ")
+    assert words in last
+
+
+@scenario
+def a_broker_that_refuses_our_password_ends_the_worker_at_its_start(station: Station) -> None:
+    password = station.url.split("@")[0].rpartition(":")[2]
+    station.start(broker=station.url.replace(password, "hush"))
+    assert station.wait_for_end() == 2
+    said = station.log_file("ingest").read_text()
+    assert "broker.url" in said.splitlines()[-1]
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize("name", scenario.names)
+def test_worker(name: str, running: Running) -> None:
+    running[name].result(170)

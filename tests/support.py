@@ -1,0 +1,24 @@
+"""Small things that many tests need."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+def eventually(
+    condition: Callable[[], Found], seconds: float, what: str = "", every_seconds: float = 0.05
+) -> Found:
+    """Wait until `condition()` is true in Python's sense, and return what it gave.
+
+    Fails the test after `seconds`, with `what` was waited for and the last answer.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition} (last: {found!r})")
+        time.sleep(every_seconds)

@@ -1,0 +1,191 @@
+"""Conversion with the real ffmpeg: exact, and when it fails the original bytes are the clip."""
+
+import threading
+from pathlib import Path
+
+import av
+import pytest
+
+from archiver.clip import Clip, MadeFile
+from archiver.convert import Abandoned, Converter, FragmentsGone, convert_command
+from archiver.poster import encode_poster, make_poster
+from archiver.windows import window_of
+from shared.clock import SystemClock
+from shared.framestore import FrameReader
+from shared.log import get_logger
+from tests.archiver_fragments import Recorded, footage, record
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("footage")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, clips: Path) -> Recorded:
+    return record(tmp_path / "frames", footage(clips, 4))
+
+
+def clip_of(recorded: Recorded) -> Clip:
+    return Clip(tuple(recorded.fragments), window_of(recorded.fragments[0], 600), 600)
+
+
+def make(
+    recorded: Recorded,
+    tmp_path: Path,
+    *,
+    timeout_seconds: float = 30,
+    abandon: threading.Event | None = None,
+) -> MadeFile:
+    converter = Converter(
+        FrameReader(recorded.root),
+        SystemClock(),
+        get_logger(),
+        timeout_seconds=timeout_seconds,
+        abandon=abandon or threading.Event(),
+    )
+    return converter.make(clip_of(recorded), tmp_path / "clip.mp4")
+
+
+def original(recorded: Recorded) -> bytes:
+    return b"".join((recorded.root / each.path).read_bytes() for each in recorded.fragments)
+
+
+def boxes(path: Path) -> list[bytes]:
+    """The top-level boxes of an MP4, in order."""
+    data, found, offset = path.read_bytes(), [], 0
+    while offset < len(data):
+        found.append(data[offset + 4 : offset + 8])
+        offset += int.from_bytes(data[offset : offset + 4], "big")
+    return found
+
+
+def test_the_mp4_holds_exactly_the_referenced_frames_and_the_sound(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    file = make(recorded, tmp_path)
+    assert file.made.container == "mp4"
+    assert file.made.reason is None
+    assert file.made.probed_frames == recorded.frames == 120
+    assert file.made.bytes == file.path.stat().st_size
+    with av.open(str(file.path), "r") as container:
+        assert sum(1 for _ in container.decode(video=0)) == 120
+    with av.open(str(file.path), "r") as container:
+        assert container.streams.audio[0].frames > 180
+
+
+def test_the_index_stands_before_the_media(recorded: Recorded, tmp_path: Path) -> None:
+    found = boxes(make(recorded, tmp_path).path)
+    assert found.index(b"moov") < found.index(b"mdat")
+
+
+def test_hevc_is_tagged_for_players(tmp_path: Path, clips: Path) -> None:
+    recorded = record(tmp_path / "frames", footage(clips, 2, "hevc"), codec="hevc")
+    file = make(recorded, tmp_path)
+    assert file.made.container == "mp4"
+    with av.open(str(file.path), "r") as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+@pytest.mark.parametrize("audio_from", [8.0, 1000.0])
+def test_sound_that_begins_late_or_never_does_not_cost_the_mp4(
+    tmp_path: Path, clips: Path, audio_from: float
+) -> None:
+    recorded = record(tmp_path / "frames", footage(clips, 12), audio_from_seconds=audio_from)
+    file = make(recorded, tmp_path)
+    assert file.made.container == "mp4"
+    assert file.made.probed_frames == recorded.frames
+    with av.open(str(file.path), "r") as container:
+        assert len(container.streams.audio) == (1 if audio_from < 12 else 0)
+
+
+def fail_without_ffmpeg(recorded: Recorded, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("shared.child.shutil.which", lambda *_, **__: None)
+
+
+def fail_with_damaged_bytes(recorded: Recorded, _: pytest.MonkeyPatch) -> None:
+    for number in range(len(recorded.fragments)):
+        path = recorded.path(number)
+        path.write_bytes(b"\xff" * path.stat().st_size)
+
+
+def fail_with_any_exception(_: Recorded, patch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise ZeroDivisionError("of all things")
+
+    patch.setattr("archiver.convert.count_packets", broken)
+
+
+def fail_with_a_short_file(recorded: Recorded, _: pytest.MonkeyPatch) -> None:
+    path = recorded.path(2)
+    path.write_bytes(path.read_bytes()[:-188])
+
+
+def fail_with_a_frame_missing(recorded: Recorded, _: pytest.MonkeyPatch) -> None:
+    first = recorded.fragments[0]
+    recorded.fragments[0] = first.model_copy(update={"frames": first.frames + 1})
+
+
+@pytest.mark.parametrize(
+    ("fail", "words"),
+    [
+        (fail_without_ffmpeg, "not installed"),
+        (fail_with_damaged_bytes, "not a transport stream"),
+        (fail_with_any_exception, "ZeroDivisionError"),
+        (fail_with_a_short_file, "bytes and not"),
+        (fail_with_a_frame_missing, "holds 120 frames and not 121"),
+    ],
+)
+def test_when_conversion_fails_the_original_bytes_are_the_clip(
+    recorded: Recorded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fail: object,
+    words: str,
+) -> None:
+    assert callable(fail)
+    fail(recorded, monkeypatch)
+    file = make(recorded, tmp_path)
+    assert file.made.container == "ts"
+    assert file.made.reason is not None
+    assert words in file.made.reason
+    assert file.path.suffix == ".ts"
+    assert file.path.read_bytes() == original(recorded)
+
+
+def test_a_conversion_that_takes_too_long_is_given_up(recorded: Recorded, tmp_path: Path) -> None:
+    file = make(recorded, tmp_path, timeout_seconds=0)
+    assert file.made.container == "ts"
+    assert "longer than 0 s" in (file.made.reason or "")
+
+
+def test_a_stopping_worker_abandons_a_conversion(recorded: Recorded, tmp_path: Path) -> None:
+    abandon = threading.Event()
+    abandon.set()
+    with pytest.raises(Abandoned):
+        make(recorded, tmp_path, abandon=abandon)
+
+
+def test_fragments_that_are_gone_are_named(recorded: Recorded, tmp_path: Path) -> None:
+    recorded.path(1).unlink()
+    recorded.path(3).write_bytes(b"")
+    with pytest.raises(FragmentsGone) as gone:
+        make(recorded, tmp_path)
+    assert gone.value.numbers == {1, 3}
+
+
+def test_the_command_copies_and_never_encodes(tmp_path: Path) -> None:
+    command = convert_command(tmp_path / "x.mp4", hevc=False, sound=True)
+    assert command[command.index("-c") + 1] == "copy"
+    assert command[command.index("-movflags") + 1] == "+faststart"
+
+
+def test_the_poster_is_a_small_jpeg_of_the_key_frame(recorded: Recorded) -> None:
+    picture = encode_poster(recorded.path(0).read_bytes())
+    assert picture.startswith(b"\xff\xd8")
+    assert len(picture) < 100_000
+
+
+def test_a_clip_can_do_without_a_poster(recorded: Recorded) -> None:
+    fail_with_damaged_bytes(recorded, pytest.MonkeyPatch())
+    assert make_poster(FrameReader(recorded.root), recorded.fragments[0], get_logger()) is None

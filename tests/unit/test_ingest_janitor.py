@@ -1,0 +1,470 @@
+"""Cleaning: stored footage first, other footage only at a limit, and never without a word of it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.janitor import GIB, Janitor, choose, store_bytes
+from ingest.outbox import CURSOR_NAME
+from ingest.recovery import append_lines, begin_epoch
+from ingest.shelf import Kept, Shelf
+from ingest.stored import note_stored
+from shared.clock import SimulatedClock
+from shared.config import Settings, from_mapping
+from shared.custody import FragmentsLost, read_custody
+from shared.errors import AlreadyExists, StoreUnavailable
+from shared.framestore import INDEX_NAME
+from shared.identity import ClipIdentity, fragment_path, new_epoch
+from shared.log import get_logger
+from shared.messages import EpochEnd, Event, Fragment, Stage, StreamParameters
+from shared.objectstore import StoredObject
+
+CAMERA = "camera-1"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BYTES = 1000
+STREAM = StreamParameters(
+    video_codec="h264", width=64, height=64, frames_per_second=30, audio_codec=None
+)
+
+
+def kept(number: int, *, minutes: float = 0, stored: bool = False, size: int = BYTES) -> Kept:
+    starts_at = NOON + timedelta(minutes=minutes)
+    return Kept("camera-1", "0" * 20, number, starts_at, starts_at, size, stored)
+
+
+def chosen_of(
+    fragments: list[Kept], *, after_minutes: float = 0, over_bytes: float = 0
+) -> dict[str, list[int]]:
+    chosen = choose(
+        fragments,
+        NOON + timedelta(minutes=after_minutes),
+        keep_stored=timedelta(minutes=10),
+        retention=timedelta(hours=24),
+        over_bytes=over_bytes,
+    )
+    return {reason: [each.number for each in group] for reason, group in chosen.items() if group}
+
+
+def test_nothing_goes_while_there_is_room_and_time() -> None:
+    assert chosen_of([kept(1), kept(2, stored=True)], after_minutes=9) == {}
+
+
+def test_stored_fragments_go_after_their_time_and_others_stay() -> None:
+    assert chosen_of([kept(1), kept(2, stored=True)], after_minutes=11) == {"stored": [2]}
+
+
+def test_at_retention_everything_goes() -> None:
+    found = chosen_of(
+        [kept(1), kept(2, stored=True), kept(3, minutes=60)], after_minutes=24 * 60 + 1
+    )
+    assert found == {"retention": [1], "stored": [2]}
+
+
+def test_over_quota_the_stored_go_first_then_the_oldest() -> None:
+    fragments = [kept(1), kept(2, minutes=1), kept(3, minutes=2, stored=True), kept(4, minutes=3)]
+    assert chosen_of(fragments, over_bytes=1) == {"quota": [3]}
+    assert chosen_of(fragments, over_bytes=BYTES) == {"quota": [3]}
+    assert chosen_of(fragments, over_bytes=BYTES + 1) == {"quota": [3, 1]}
+    assert chosen_of(fragments, over_bytes=10 * BYTES) == {"quota": [3, 1, 2, 4]}
+
+
+def test_what_goes_anyway_counts_towards_the_quota() -> None:
+    fragments = [kept(1, stored=True), kept(2)]
+    assert chosen_of(fragments, after_minutes=11, over_bytes=BYTES) == {"stored": [1]}
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(min_value=-60, max_value=3000), st.booleans(), st.integers(1, 5000)),
+        max_size=30,
+    ),
+    st.floats(min_value=-1e6, max_value=1e6),
+)
+def test_enough_goes_and_nothing_unstored_before_a_stored_one(
+    drawn: list[tuple[float, bool, int]], over_bytes: float
+) -> None:
+    fragments = [
+        kept(number, minutes=-minutes, stored=stored, size=size)
+        for number, (minutes, stored, size) in enumerate(drawn)
+    ]
+    found = chosen_of(fragments, over_bytes=over_bytes)
+    gone = {number for group in found.values() for number in group}
+    assert len(gone) == sum(len(group) for group in found.values())
+    left = [each for each in fragments if each.number not in gone]
+    freed = sum(each.bytes for each in fragments if each.number in gone)
+    assert freed >= over_bytes or not left
+    of_quota = [fragments[number] for number in found.get("quota", [])]
+    if any(not each.stored for each in of_quota):
+        assert not any(each.stored for each in left)
+    if of_quota:
+        assert freed - of_quota[-1].bytes < over_bytes
+
+
+# -- a whole store ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Bucket:
+    """The part of an object store that the janitor uses; it can be away."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    is_away: bool = False
+
+    def create_bytes(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> bool:
+        self._ask()
+        if key in self.objects:
+            if self.objects[key] != data:
+                raise AlreadyExists(key)
+            return False
+        self.objects[key] = data
+        return True
+
+    def _ask(self) -> None:
+        if self.is_away:
+            raise StoreUnavailable("the store is away")
+
+    def commit(self, epoch: str, first: int, last: int, captured_at: datetime) -> None:
+        identity = ClipIdentity(CAMERA, epoch, first, last, captured_at)
+        self.objects[identity.object_key("mp4")] = b""
+        self.objects[identity.manifest_key] = b""
+
+    @property
+    def losses(self) -> list[tuple[int, int, str]]:
+        records = [
+            read_custody(body) for key, body in self.objects.items() if key.startswith("custody/")
+        ]
+        return [
+            (each.first, each.last, each.reason)
+            for each in records
+            if isinstance(each, FragmentsLost)
+        ]
+
+    def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
+        self._ask()
+        for key in sorted(self.objects):
+            if key.startswith(prefix):
+                yield StoredObject(key, len(self.objects[key]), None)
+
+
+class House:
+    """A frame store with a janitor; fragments begin a second apart from NOON on."""
+
+    def __init__(self, root: Path, **frames: Any) -> None:
+        self.root = root
+        self.clock = SimulatedClock(NOON)
+        self.bucket = Bucket()
+        store: Any = self.bucket
+        self.janitor = Janitor(settings(root, **frames), store, self.clock, get_logger())
+        self.janitor.cameras = (CAMERA,)
+
+    def record(
+        self,
+        fragments: int,
+        *,
+        camera: str = CAMERA,
+        starts_at: datetime = NOON,
+        end: bool = True,
+        size: int = BYTES,
+    ) -> str:
+        epoch = new_epoch(starts_at)
+        folder = self.root / camera / epoch
+        begin_epoch(folder, starts_at, STREAM)
+        records: list[Fragment | EpochEnd] = []
+        for number in range(fragments):
+            path = fragment_path(camera, epoch, number)
+            (self.root / path).write_bytes(bytes(size))
+            records.append(
+                Fragment(
+                    camera=camera,
+                    epoch=epoch,
+                    fragment=number,
+                    path=path,
+                    bytes=size,
+                    frames=30,
+                    captured_at=starts_at + timedelta(seconds=number),
+                    duration_seconds=1,
+                    key_frame_bytes=100,
+                    stream=STREAM,
+                )
+            )
+        if end:
+            records.append(
+                EpochEnd(
+                    camera=camera, epoch=epoch, fragments=fragments, ended_at=starts_at, reason="x"
+                )
+            )
+        append_lines(folder / INDEX_NAME, records, 0)
+        for each in (folder, *folder.iterdir()):
+            touch(each, starts_at)
+        return epoch
+
+    def say_stored(self, epoch: str, first: int, last: int) -> None:
+        event = Event(
+            stage=Stage.ARCHIVER,
+            worker="archiver-1",
+            camera=CAMERA,
+            event="stored",
+            at=NOON,
+            detail={"epoch": epoch, "first": first, "last": last},
+        )
+        assert note_stored(self.root, event.to_body())
+
+    def clean(self, after: timedelta = timedelta()) -> None:
+        self.clock.advance(after.total_seconds())
+        self.janitor.clean()
+
+    def left(self, epoch: str, camera: str = CAMERA) -> list[int]:
+        return sorted(int(path.stem) for path in (self.root / camera / epoch).glob("*.ts"))
+
+
+def settings(root: Path, **frames: Any) -> Settings:
+    return from_mapping(
+        {
+            "frames": {"url": root.as_uri(), "quota_gib": 1, **frames},
+            "cameras": [{"id": CAMERA, "source": "test:"}],
+        }
+    )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+def test_stored_fragments_are_deleted_after_their_time_without_a_record(house: House) -> None:
+    epoch = house.record(5)
+    house.say_stored(epoch, 0, 2)
+    house.clean(9 * MINUTE)
+    assert house.left(epoch) == [0, 1, 2, 3, 4]
+    house.clean(2 * MINUTE)
+    assert house.left(epoch) == [3, 4]
+    assert house.bucket.losses == []
+
+
+def test_what_is_deleted_unarchived_is_in_the_custody_record(house: House) -> None:
+    epoch = house.record(3)
+    house.clean(DAY + MINUTE)
+    assert house.left(epoch) == []
+    assert house.bucket.losses == [(0, 2, "retention")]
+
+
+def test_the_bucket_is_asked_before_anything_is_called_lost(house: House) -> None:
+    epoch = house.record(6)
+    house.bucket.commit(epoch, 1, 3, NOON + timedelta(seconds=1))
+    house.clean(DAY + MINUTE)
+    assert house.bucket.losses == [(0, 0, "retention"), (4, 5, "retention")]
+
+
+def test_over_quota_the_oldest_go(tmp_path: Path) -> None:
+    house = House(tmp_path, quota_gib=4 * BYTES / GIB)
+    epoch = house.record(6)
+    house.say_stored(epoch, 3, 3)
+    house.clean()
+    assert house.left(epoch) == [1, 2, 4, 5]
+    assert house.bucket.losses == [(0, 0, "quota")]
+
+
+def test_two_workers_on_one_store_free_together_what_is_over(tmp_path: Path) -> None:
+    house = House(tmp_path, quota_gib=4 * BYTES / GIB)
+    mine = house.record(4)
+    house.record(4, camera="camera-2")
+    other = from_mapping(
+        {
+            "frames": {"url": tmp_path.as_uri()},
+            "cameras": [{"id": each, "source": "test:"} for each in (CAMERA, "camera-2")],
+        }
+    )
+    house.janitor._configured = {camera.id for camera in other.cameras}
+    house.clean()
+    assert house.left(mine) == [2, 3]
+
+
+def test_with_the_bucket_away_the_disk_is_kept_free_and_the_record_comes_later(
+    house: House,
+) -> None:
+    epoch = house.record(4)
+    house.bucket.commit(epoch, 0, 1, NOON)
+    house.bucket.is_away = True
+    house.clean(DAY + MINUTE)
+    assert house.left(epoch) == []
+    house.clean(MINUTE)
+    house.bucket.is_away = False
+    house.clean(MINUTE)
+    assert house.bucket.losses == [(2, 3, "retention")]
+    before = dict(house.bucket.objects)
+    house.clean(MINUTE)
+    assert house.bucket.objects == before
+
+
+def test_a_loss_that_was_not_reported_is_reported_by_the_next_worker(house: House) -> None:
+    house.record(2)
+    house.bucket.is_away = True
+    house.clean(DAY + MINUTE)
+    successor = House(house.root)
+    successor.clock.advance(2 * DAY.total_seconds())
+    successor.clean()
+    assert successor.bucket.losses == [(0, 1, "retention")]
+
+
+def test_on_a_full_disk_the_note_is_written_once_there_is_room(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = house.record(2)
+    real, refusals = Path.write_text, []
+
+    def write_text(path: Path, *arguments: Any, **options: Any) -> int:
+        if house.left(epoch):
+            refusals.append(path)
+            raise OSError(28, "No space left on device")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    house.clean(DAY + MINUTE)
+    assert refusals
+    assert house.bucket.losses == [(0, 1, "retention")]
+
+
+def test_an_unreadable_note_stops_no_other(house: House) -> None:
+    house.record(1)
+    (house.root / CAMERA / "deleted-0.json").write_text("{")
+    house.clean(DAY + MINUTE)
+    assert len(house.bucket.losses) == 1
+    assert not list((house.root / CAMERA).glob("deleted-*.json"))
+
+
+def test_an_epoch_that_is_empty_and_published_is_removed(house: House) -> None:
+    epoch = house.record(2)
+    later = house.record(1, starts_at=NOON + MINUTE, end=False)
+    house.say_stored(epoch, 0, 1)
+    cursor = house.root / CAMERA / CURSOR_NAME
+    cursor.write_text(json.dumps({"epoch": later, "offset": 0}))
+    house.clean(11 * MINUTE)
+    touch(house.root / CAMERA / epoch, NOON)
+    house.clean()
+    assert not (house.root / CAMERA / epoch).exists()
+    assert house.left(later) == [0]
+
+
+def touch(path: Path, moment: datetime) -> None:
+    os.utime(path, (moment.timestamp(), moment.timestamp()))
+
+
+def test_an_empty_epoch_that_nobody_has_heard_of_is_kept_for_the_outbox(house: House) -> None:
+    epoch = house.record(1)
+    house.record(1, starts_at=NOON + MINUTE, end=False)
+    house.say_stored(epoch, 0, 0)
+    house.clean(11 * MINUTE)
+    touch(house.root / CAMERA / epoch, NOON)
+    house.clean(60 * MINUTE)
+    assert (house.root / CAMERA / epoch / INDEX_NAME).exists()
+
+
+def test_an_epoch_that_has_not_ended_is_never_removed(house: House) -> None:
+    epoch = house.record(0, end=False)
+    house.clean(3 * DAY)
+    assert (house.root / CAMERA / epoch).exists()
+
+
+def test_files_that_belong_to_no_fragment_go_with_their_epoch(house: House) -> None:
+    epoch = house.record(1)
+    (house.root / CAMERA / epoch / "000001.ts").write_bytes(b"x")
+    house.clean(DAY + MINUTE)
+    touch(house.root / CAMERA / epoch, NOON)
+    house.clean(DAY)
+    assert not (house.root / CAMERA / epoch).exists()
+
+
+def test_a_camera_taken_out_of_the_configuration_is_cleaned_too(house: House) -> None:
+    epoch = house.record(2, camera="old", end=False)
+    house.clean(DAY + MINUTE)
+    assert house.left(epoch, "old") == []
+    assert [loss[:2] for loss in house.bucket.losses] == [(0, 1)]
+
+
+def test_a_strange_camera_that_is_still_written_is_left_alone(house: House) -> None:
+    """Another worker may have a newer configuration."""
+    epoch = house.record(2, camera="new", end=False)
+    touch(house.root / "new" / epoch / INDEX_NAME, NOON + DAY)
+    house.clean(DAY + MINUTE)
+    assert house.left(epoch, "new") == [0, 1]
+
+
+def test_a_fragment_that_cannot_be_deleted_is_tried_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = house.record(2)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", fail)
+        with pytest.raises(OSError, match="Read-only"):
+            house.clean(DAY + MINUTE)
+    assert house.bucket.losses == []
+    house.clean()
+    assert house.left(epoch) == []
+    assert house.bucket.losses == [(0, 1, "retention")]
+
+
+def test_the_shelf_reads_only_what_was_added(house: House) -> None:
+    epoch = house.record(2, end=False)
+    shelf = Shelf(house.root, CAMERA)
+    assert [each.number for each in shelf.look()] == [0, 1]
+    path = house.root / CAMERA / epoch / INDEX_NAME
+    size = path.stat().st_size
+    path.write_bytes(b" " * size)  # read again, this would be no index
+    with path.open("ab") as index:
+        index.write(third(epoch).to_body() + b"\n{torn")
+    assert [each.number for each in shelf.look()] == [0, 1, 2]
+    shelf.delete(shelf.look()[1])
+    assert [each.number for each in shelf.look()] == [0, 2]
+
+
+def third(epoch: str) -> Fragment:
+    return Fragment(
+        camera=CAMERA,
+        epoch=epoch,
+        fragment=2,
+        path=fragment_path(CAMERA, epoch, 2),
+        bytes=1,
+        frames=1,
+        captured_at=NOON,
+        duration_seconds=1,
+        key_frame_bytes=1,
+        stream=STREAM,
+    )
+
+
+def test_fragments_that_are_gone_are_not_on_the_shelf(house: House) -> None:
+    epoch = house.record(3)
+    (house.root / CAMERA / epoch / "000001.ts").unlink()
+    shelf = Shelf(house.root, CAMERA)
+    assert [each.number for each in shelf.look()] == [0, 2]
+    shutil.rmtree(house.root / CAMERA / epoch)
+    assert shelf.look() == []
+
+
+def test_the_size_of_a_store_is_that_of_its_fragments(house: House) -> None:
+    house.record(3)
+    house.record(2, camera="camera-2")
+    assert store_bytes(house.root) == 5 * BYTES

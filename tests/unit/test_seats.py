@@ -1,0 +1,198 @@
+"""Seats: every camera has one worker, the work is shared fairly, and nobody hoards."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.clock import SimulatedClock
+from shared.errors import SeatTaken
+from shared.link import QueueState
+from shared.log import get_logger
+from shared.messages import Stage
+from shared.seats import Seats, fair_share
+from shared.topology import ingest_seat_queue, presence_queue
+
+CAMERAS = [f"camera-{number}" for number in range(7)]
+PRESENCE = presence_queue(Stage.INGEST).name
+
+
+class Broker:
+    """Who consumes what: the part of a broker that seats rest on."""
+
+    def __init__(self) -> None:
+        self.consumers: dict[str, set[object]] = {}
+
+    def consume(self, name: str, who: object, exclusive: bool) -> None:
+        holders = self.consumers.setdefault(name, set())
+        if exclusive and holders:
+            raise SeatTaken(name)
+        holders.add(who)
+
+
+class Hold:
+    """One consumer; for a seat, also the work."""
+
+    def __init__(self, broker: Broker, name: str, exclusive: bool) -> None:
+        broker.consume(name, self, exclusive)
+        self.closed = False
+        self.reason = ""
+        self._holders = broker.consumers[name]
+
+    def close(self, reason: str = "") -> None:
+        self.closed, self.reason = True, reason
+        self._holders.discard(self)
+
+
+class Worker:
+    """A worker's seats on that broker."""
+
+    def __init__(self, broker: Broker, most: int = 1000) -> None:
+        self.broker = broker
+        self.taken: list[Hold] = []
+        link: Any = self
+        self.seats = Seats(
+            link,
+            Stage.INGEST,
+            CAMERAS,
+            ingest_seat_queue,
+            self._take,
+            max_cameras=most,
+            clock=SimulatedClock(),
+            log=get_logger(),
+        )
+
+    def declare(self, queue: Any) -> QueueState:
+        return QueueState(0, len(self.broker.consumers.get(queue.name, ())))
+
+    def consume(self, queue: Any, *, exclusive: bool, **_: Any) -> Hold:
+        return Hold(self.broker, queue.name, exclusive)
+
+    def _take(self, camera: str) -> Hold:
+        hold = Hold(self.broker, ingest_seat_queue(camera).name, exclusive=True)
+        self.taken.append(hold)
+        return hold
+
+    def die(self) -> None:
+        for holders in self.broker.consumers.values():
+            holders -= {*self.seats.held.values(), self.seats._presence}
+
+
+@given(st.integers(min_value=0, max_value=500), st.integers(min_value=1, max_value=50))
+def test_fair_shares_cover_all_cameras_and_no_share_is_larger_than_needed(
+    cameras: int, workers: int
+) -> None:
+    share = fair_share(cameras, workers, 1000)
+    assert share * workers >= cameras
+    assert (share - 1) * workers < cameras or cameras == 0
+
+
+def test_a_share_never_exceeds_what_a_worker_may_hold() -> None:
+    assert fair_share(100, 1, 10) == 10
+    assert fair_share(100, 0, 1000) == 100
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    found = Broker()
+    yield found
+    assert all(len(holders) <= 1 for name, holders in found.consumers.items() if name != PRESENCE)
+
+
+def test_one_worker_takes_every_camera(broker: Broker) -> None:
+    worker = Worker(broker)
+    worker.seats.scan()
+    assert sorted(worker.seats.held) == CAMERAS
+
+
+def test_a_worker_takes_no_more_than_it_may(broker: Broker) -> None:
+    worker = Worker(broker, most=3)
+    for _ in range(5):
+        worker.seats.scan()
+    assert len(worker.seats.held) == 3
+
+
+@given(st.lists(st.integers(min_value=0, max_value=3), min_size=4, max_size=60))
+def test_whatever_the_order_of_scans_the_cameras_end_up_fairly_shared(order: list[int]) -> None:
+    broker = Broker()
+    workers = [Worker(broker) for _ in range(4)]
+    for index in order:
+        workers[index].seats.scan()
+    for _ in range(len(CAMERAS) + 2):
+        for worker in workers:
+            worker.seats.scan()
+    held = [camera for worker in workers for camera in worker.seats.held]
+    assert sorted(held) == CAMERAS
+    assert max(len(worker.seats.held) for worker in workers) <= math.ceil(len(CAMERAS) / 4)
+
+
+def test_a_newcomer_gets_its_part_one_camera_a_scan(broker: Broker) -> None:
+    first, second = Worker(broker), Worker(broker)
+    first.seats.scan()
+    second.seats.scan()
+    assert not second.seats.held
+    first.seats.scan()
+    assert len(first.seats.held) == 6
+    for _ in range(5):
+        first.seats.scan()
+        second.seats.scan()
+    assert sorted([len(first.seats.held), len(second.seats.held)]) == [3, 4]
+
+
+def test_the_seats_of_a_dead_worker_are_taken_over_in_one_scan(broker: Broker) -> None:
+    first, second = Worker(broker), Worker(broker)
+    first.seats.scan()
+    second.seats.scan()
+    first.die()
+    second.seats.scan()
+    assert sorted(second.seats.held) == CAMERAS
+
+
+def test_work_that_ended_by_itself_gives_its_seat_up_and_is_begun_again(broker: Broker) -> None:
+    worker = Worker(broker)
+    worker.seats.scan()
+    ended = worker.taken[0]
+    ended.closed = True  # and yet it still consumes the seat's queue
+    worker.seats.scan()
+    assert ended.reason
+    assert sorted(worker.seats.held) == CAMERAS
+    assert len(worker.taken) == len(CAMERAS) + 1
+
+
+def test_a_seat_lost_in_a_race_is_left_alone(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival, worker = Worker(broker), Worker(broker)
+    rival.seats.scan()
+    monkeypatch.setattr(worker, "declare", lambda _queue: QueueState(0, 0))
+    worker.seats.scan()
+    assert not worker.seats.held
+
+
+def test_giving_everything_back_leaves_no_presence(broker: Broker) -> None:
+    worker = Worker(broker)
+    worker.seats.scan()
+    worker.seats.release_all("it is over")
+    assert not worker.seats.held
+    assert {hold.reason for hold in worker.taken} == {"it is over"}
+    assert not any(broker.consumers.values())
+
+
+def test_a_lost_presence_is_renewed(broker: Broker) -> None:
+    worker = Worker(broker)
+    worker.seats.scan()
+    (presence,) = broker.consumers[PRESENCE]
+    assert isinstance(presence, Hold)
+    presence.close()
+    worker.seats.scan()
+    assert len(broker.consumers[PRESENCE]) == 1
+
+
+def test_scans_are_jittered_about_a_second() -> None:
+    waits = {Worker(Broker()).seats.wait_seconds() for _ in range(50)}
+    assert min(waits) >= 0.8
+    assert max(waits) <= 1.2
+    assert len(waits) > 40

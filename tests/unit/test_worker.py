@@ -1,0 +1,238 @@
+"""The frame of a worker: it retries what may pass, refuses what cannot, and stops when told."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared import worker as frame
+from shared.backoff import FIRST_SECONDS, LONGEST_SECONDS, pause_seconds
+from shared.clock import SimulatedClock, SystemClock
+from shared.config import Settings
+from shared.errors import CradleError, LinkLost, Misconfigured
+from shared.health import FRESH_SECONDS, Health
+from shared.log import get_logger
+from shared.messages import Stage
+from shared.worker import WorkerContext, run, stop_on_signals
+
+
+class Stop(threading.Event):
+    """A stop that is set after so many pauses, and waits for none of them."""
+
+    def __init__(self, clock: SimulatedClock, turns: int) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+        self._clock = clock
+        self._turns = turns
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout or 0)
+        self._clock.advance(timeout or 0)
+        if len(self.pauses) >= self._turns:
+            self.set()
+        return self.is_set()
+
+
+class Work:
+    """A stage that does what the test says."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act = act
+
+    def run_once(self, stop: threading.Event) -> None:
+        self.act()
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    return SimulatedClock()
+
+
+@pytest.fixture
+def context(clock: SimulatedClock) -> WorkerContext:
+    return WorkerContext(Settings(), "ingest-1", clock, get_logger(), Health(clock))
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize("error", [LinkLost("gone"), CradleError("odd"), ZeroDivisionError("bug")])
+def test_work_that_breaks_is_begun_again_with_growing_pauses(
+    context: WorkerContext, clock: SimulatedClock, error: Exception
+) -> None:
+    stop = Stop(clock, 12)
+    with capture_logs() as lines:
+        run(Work(raising(error)), context, stop)
+    assert len([line for line in lines if str(error) in line.get("reason", "")]) == 12
+    assert len(stop.pauses) == 12
+    assert stop.pauses[0] <= 2 * FIRST_SECONDS
+    assert stop.pauses[-1] >= LONGEST_SECONDS / 2
+
+
+def test_pauses_start_over_once_the_work_has_held(
+    context: WorkerContext, clock: SimulatedClock
+) -> None:
+    stop = Stop(clock, 12)
+
+    def act() -> None:
+        if len(stop.pauses) == 10:
+            clock.advance(3600)
+        raise LinkLost("gone")
+
+    run(Work(act), context, stop)
+    assert stop.pauses[9] > 10
+    assert stop.pauses[10] <= FIRST_SECONDS
+
+
+def test_a_fault_of_configuration_at_the_start_ends_the_worker(
+    context: WorkerContext, clock: SimulatedClock
+) -> None:
+    with pytest.raises(Misconfigured, match="broker"):
+        run(Work(raising(Misconfigured("broker.url: wrong"))), context, Stop(clock, 1))
+
+
+def test_a_fault_of_configuration_later_is_waited_out(
+    context: WorkerContext, clock: SimulatedClock
+) -> None:
+    stop = Stop(clock, 3)
+
+    def act() -> None:
+        context.thawed()
+        raise Misconfigured("a queue was made with other arguments")
+
+    run(Work(act), context, stop)
+    assert len(stop.pauses) == 3
+
+
+def test_a_stopped_worker_does_not_begin_again(
+    context: WorkerContext, clock: SimulatedClock
+) -> None:
+    stop = Stop(clock, 100)
+    begun: list[int] = []
+
+    def act() -> None:
+        begun.append(1)
+        stop.set()
+
+    run(Work(act), context, stop)
+    assert begun == [1]
+
+
+def test_pauses_are_jittered_and_capped() -> None:
+    assert len({pause_seconds(3) for _ in range(50)}) > 40
+    assert all(pause_seconds(failures) <= LONGEST_SECONDS for failures in range(2000))
+    assert all(pause_seconds(30, 5.0) <= 5.0 for _ in range(50))
+
+
+def test_more_than_a_heartbeat_between_turns_is_a_thaw(
+    context: WorkerContext, clock: SimulatedClock
+) -> None:
+    clock.advance(100)
+    assert not context.thawed()  # the start is not a thaw
+    clock.advance(9)
+    assert not context.thawed()
+    clock.advance(11)
+    assert context.thawed()
+    assert not context.thawed()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    os.close(signal.set_wakeup_fd(-1))
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sets_stop_even_if_it_meets_the_main_thread_inside_the_event(
+    number: signal.Signals,
+) -> None:
+    stop = stop_on_signals()
+    with stop._cond:  # type: ignore[attr-defined]  # where a handler that sets it would hang
+        os.kill(os.getpid(), number)
+    assert stop.wait(5)
+
+
+def test_health_is_good_only_while_the_loop_turns(clock: SimulatedClock) -> None:
+    health = Health(clock)
+    health.beat()
+    health.set("camera-1", "live")
+    assert health.answer()[0] == 200
+    clock.advance(FRESH_SECONDS + 1)
+    status, body = health.answer()
+    assert (status, body["alive"]) == (503, False)
+    health.beat()
+    assert health.answer() == (
+        200,
+        {"alive": True, "last_turn_seconds": 0.0, "states": {"camera-1": "live"}},
+    )
+    health.set("camera-1", None)
+    assert health.answer()[1]["states"] == {}
+
+
+def ask(port: int, path: str) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_health_and_figures_are_served() -> None:
+    port = Health(SystemClock()).serve("127.0.0.1", 0)
+    assert ask(port, "/healthz")[0] == 200
+    assert b"cradle_worker_restarts_total" in ask(port, "/metrics")[1]
+    assert ask(port, "/")[0] == 404
+
+
+def test_a_port_in_use_is_said_in_a_sentence() -> None:
+    port = Health(SystemClock()).serve("127.0.0.1", 0)
+    with pytest.raises(Misconfigured, match=r"metrics.port: 127.0.0.1:\d+ cannot be listened on"):
+        Health(SystemClock()).serve("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        ("cameras: [", "not valid YAML"),
+        ("camera: []", "camera: no such key"),
+        ("metrics: {port: 99999}", "metrics.port"),
+    ],
+)
+def test_a_fault_at_the_start_is_one_sentence_and_exit_code_2(
+    content: str | None,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "cradle.yaml"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr("sys.argv", ["ingest", "--config", str(path)])
+
+    def never(_context: Any) -> Any:
+        raise AssertionError("the work was begun")
+
+    with pytest.raises(SystemExit) as left:
+        frame.main(Stage.INGEST, never)
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.splitlines()) == 1
