@@ -30,10 +30,9 @@ PROBE_SECONDS = 3
 UNTIMED_LIMIT = 8
 """Packets without a time that are kept at the start of a connection."""
 LONGEST_WAIT_SECONDS = 10.0
-import os
-BREATH_SECONDS = float(os.environ.get("BREATH","0.05"))
-"""A camera's packets are taken up several at once, this often: to wake up for every RTP packet costs
-as much as everything that is done with it. Over TCP nothing is lost meanwhile."""
+BREATH_SECONDS = 0.05
+"""A camera's packets are taken up several at once, this often: to wake up for every RTP packet
+costs as much as all that is done with it. Over TCP nothing is lost meanwhile."""
 CAUGHT_UP_SECONDS = 0.002
 """A read that had to wait this long has found nothing left."""
 HIGHEST_RATE = 240
@@ -53,9 +52,7 @@ class DemuxedFeed:
         self._log = log
         self._url = camera.address.with_credentials(camera.username, camera.password())
         self._paced = camera.address.kind in {SourceKind.FILE, SourceKind.STREAM}
-        self._breathes = (
-            camera.address.kind is SourceKind.RTSP and camera.transport == "tcp"
-        )
+        self._breathes = camera.address.kind is SourceKind.RTSP and camera.transport == "tcp"
         self._seen_key = False
         self._shift_ticks = 0
         self._seen_time = False
