@@ -30,7 +30,7 @@ PROBE_SECONDS = 3
 UNTIMED_LIMIT = 8
 """Packets without a time that are kept at the start of a connection."""
 LONGEST_WAIT_SECONDS = 10.0
-BREATH_SECONDS = 0.05
+BREATH_SECONDS = 0.1
 """A camera's packets are taken up several at once, this often: to wake up for every RTP packet
 costs as much as all that is done with it. Over TCP nothing is lost meanwhile."""
 CAUGHT_UP_SECONDS = 0.002
