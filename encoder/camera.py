@@ -15,13 +15,14 @@ from collections.abc import Callable
 from typing import Final
 
 from encoder import figures
-from encoder.cursor import Cursor, Step, begins_fragment, judge
+from encoder.cursor import TOO_OLD, Cursor, Step, begins_fragment, judge
 from encoder.folder import LiveFolder
 from encoder.generation import Generation
 from encoder.playlist import Segment
 from encoder.publication import Announce, Publication
 from encoder.silence import SoundTrack, sound_format
 from encoder.succession import Succession, Watcher
+from encoder.turns import Turns
 from shared.clock import Clock
 from shared.config import Settings
 from shared.errors import (
@@ -57,6 +58,7 @@ class Camera:
         name: str,
         settings: Settings,
         watcher: Watcher,
+        turns: Turns,
         announce: Announce,
         refuse: Callable[[Delivery, str], None],
         clock: Clock,
@@ -71,6 +73,8 @@ class Camera:
         self._name = name
         self._reader = FrameReader(settings.frames.root)
         self._publication = Publication(name, folder, settings.live, announce, clock, log)
+        self._turns = turns
+        self._late = False  # the run was ended by lateness: the next waits for its turn
         self._refuse = refuse
         self._clock = clock
         self._log = log
@@ -152,6 +156,7 @@ class Camera:
                 self._break(verdict.reason or "epoch")
                 return self._begin(batch, delivery, age_seconds)
             case Step.BREAK:
+                self._late |= verdict.reason == TOO_OLD
                 self._break(verdict.reason)
         return self._skip(delivery, verdict.reason)
 
@@ -164,9 +169,12 @@ class Camera:
         seconds = (newest.captured_at - batch.captured_at).total_seconds()
         if same and seconds < RIPE_SECONDS and age_seconds < RIPE_AGE_SECONDS:
             return False
+        if self._late and not self._turns.take():
+            return self._skip(delivery, "waits-its-turn")
         try:
             self._sound = self._look_for_sound(batch)
             self._runs.start(batch, sound=self._sound is not None)
+            self._late = False
         except (FragmentGone, BadFragment) as error:
             return self._skip(delivery, _kind(error))
         except (ChildFailed, OSError):

@@ -13,6 +13,8 @@ from shared.messages import Batch
 
 LIVE_BUDGET_SECONDS: Final = 5.0
 """What was written longer ago is not live. The broker drops at the same age."""
+TOO_OLD: Final = "old"
+"""The reason of a batch that is over it."""
 
 
 class Step(StrEnum):
@@ -73,7 +75,7 @@ def judge(cursor: Cursor | None, batch: Batch, age_seconds: float) -> Verdict:
     if cursor is not None and cursor.holds(batch):
         return Verdict(Step.SKIP, "repeated")
     if age_seconds > LIVE_BUDGET_SECONDS:
-        return Verdict(Step.BREAK, "old")
+        return Verdict(Step.BREAK, TOO_OLD)
     if cursor is not None and cursor.continued_by(batch):
         return Verdict(Step.FEED)
     if begins_fragment(batch):

@@ -189,9 +189,7 @@ class Generation:
         return self._closed_at is not None
 
     def reap(self) -> tuple[int, str]:
-        """Make sure that it is gone; its exit status and last words."""
-        with suppress(OSError):
-            self.child.wait(0.2 if self.ended else 0)
+        """Its exit status and last words. It has ended, or is killed: this waits for nothing."""
         if self.child.poll() is None:
             self.child.kill()
-        return self.child.stop(0), self.child.last_words
+        return self.child.stop(0), self.child.words_so_far

@@ -12,6 +12,7 @@ from encoder.camera import Camera
 from encoder.generation import FLUSH_SECONDS
 from encoder.loop import Loop
 from encoder.publication import Facts
+from encoder.turns import Turns
 from shared.link import Delivery, Link
 from shared.messages import Event, Stage
 from shared.topology import EVENTS, encoder_queue
@@ -28,7 +29,9 @@ ABANDON_SECONDS: Final = 1.0
 class CameraSeat:
     """One camera, held."""
 
-    def __init__(self, name: str, context: WorkerContext, link: Link, loop: Loop) -> None:
+    def __init__(
+        self, name: str, context: WorkerContext, link: Link, loop: Loop, turns: Turns
+    ) -> None:
         """Take it. Raises SeatTaken, Unavailable."""
         self.name = name
         self.closed = False
@@ -40,6 +43,7 @@ class CameraSeat:
             name,
             context.settings,
             loop,
+            turns,
             self._announce,
             link.send_to_lost,
             context.clock,

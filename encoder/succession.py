@@ -2,8 +2,9 @@
 
 At most one takes input; those before it may still be writing their last segment, so segments are
 published in the order of generations and those of a younger one wait. A child that died or is stuck
-is killed and reaped, what it had finished is kept, and the next is started at once. If that fails
-too, before a segment has come out of it, starts wait a growing, jittered while.
+is killed, what it had finished is kept, and the next is started at once. If that fails too, before
+a segment has come out of it, starts wait a growing, jittered while. A child that has said all is
+reaped when the kernel tells that it is gone: nobody waits for one.
 """
 
 import random
@@ -27,6 +28,8 @@ from shared.messages import Batch
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 """Between children that fail one after the other; the first is replaced at once."""
+LEAVE_SECONDS: Final = 1.0
+"""For a child that has closed its output to be gone; then it is killed."""
 
 
 class Watcher(Protocol):
@@ -65,6 +68,8 @@ class Succession:
         self._clock = clock
         self._log = log
         self._all: deque[Generation] = deque()
+        self._leaving: dict[Generation, float] = {}
+        """Children that have closed their output, and when."""
         self._why = "start"
         self._failures = 0
         self._retry_at = float("-inf")
@@ -76,8 +81,8 @@ class Succession:
 
     @property
     def idle(self) -> bool:
-        """All have ended and everything they wrote is published."""
-        return not self._all
+        """All are gone and everything they wrote is published."""
+        return not self._all and not self._leaving
 
     def start(self, batch: Batch, *, sound: bool) -> None:
         """Begin a generation for `batch`, without feeding it. Raises ChildFailed, OSError."""
@@ -145,9 +150,9 @@ class Succession:
         """It died, or is stuck and must die. What it has finished is kept."""
         if generation is self.current:
             self.finish(reason)
-            self._note_failure(reason, generation.child.last_words)
+            self._note_failure(reason, generation.child.words_so_far)
         generation.finish()
-        generation.child.kill()  # this ends its output, and so `_heard` reaps it
+        generation.child.kill()  # this ends its output, and so `_heard` sees it off
 
     def _note_failure(self, reason: str, words: str) -> None:
         if self._failures:
@@ -168,12 +173,32 @@ class Succession:
             self._watcher.unwatch(generation.child.stdout_fd)
             if generation is self.current:
                 self.fail(generation, "died")
-            status, words = generation.reap()
-            if status != 0:
-                self._log.warning(
-                    "ffmpeg ended badly", action="generation.ended", status=status, said=words
-                )
+            self._see_off(generation)
         self._hand_on()
+
+    def _see_off(self, generation: Generation) -> None:
+        """Reap it as soon as it is gone."""
+        self._leaving[generation] = self._clock.monotonic()
+        self._watcher.watch(
+            generation.child.exit_fd,
+            selectors.EVENT_READ,
+            self._work,
+            lambda: self._gone(generation),
+        )
+
+    def _gone(self, generation: Generation) -> None:
+        if self._leaving.pop(generation, None) is None:
+            return
+        self._reap(generation)
+        self._report([])
+
+    def _reap(self, generation: Generation) -> None:
+        self._watcher.unwatch(generation.child.exit_fd)
+        status, words = generation.reap()
+        if status != 0:
+            self._log.warning(
+                "ffmpeg ended badly", action="generation.ended", status=status, said=words
+            )
 
     def _hand_on(self) -> None:
         """Publish what the oldest generation has finished, and the next once that has ended."""
@@ -195,6 +220,9 @@ class Succession:
             reason = generation.overdue()
             if reason is not None:
                 self.fail(generation, reason)
+        for generation, since in self._leaving.items():
+            if self._clock.monotonic() - since > LEAVE_SECONDS:
+                generation.child.kill()
 
     def abandon(self) -> None:
         """Kill all at once; nothing is published."""
@@ -205,3 +233,5 @@ class Succession:
             generation = self._all.popleft()
             self._watcher.unwatch(generation.child.stdout_fd)
             generation.reap()
+        while self._leaving:
+            self._reap(self._leaving.popitem()[0])

@@ -11,6 +11,7 @@ import threading
 
 from encoder.loop import Loop
 from encoder.seat import CameraSeat
+from encoder.turns import Turns
 from shared.child import find_program
 from shared.errors import ChildFailed, Misconfigured
 from shared.link import Link
@@ -35,12 +36,13 @@ class EncoderWorker:
         with Link(settings.broker.url, context.name, heartbeat) as link:
             loop = Loop(context.clock, heartbeat, context.log)
             loop.start()
+            turns = Turns(context.clock)
             seats = Seats(
                 link,
                 Stage.ENCODER,
                 [camera.id for camera in settings.cameras],
                 encoder_queue,
-                lambda camera: CameraSeat(camera, context, link, loop),
+                lambda camera: CameraSeat(camera, context, link, loop, turns),
                 max_cameras=settings.seats.max_cameras,
                 clock=context.clock,
                 log=context.log,

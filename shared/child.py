@@ -91,6 +91,7 @@ class Child:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
+        self._exit_fd: int | None = None
         self._words = _Words(_pipe(self._process.stderr), log)
         _drain().add(self._words)
 
@@ -113,6 +114,13 @@ class Child:
     def stdout_fd(self) -> int:
         """Non-blocking."""
         return _pipe(self._process.stdout).fileno()
+
+    @property
+    def exit_fd(self) -> int:
+        """Readable once the child has ended, for a selector; closed by `stop`."""
+        if self._exit_fd is None:
+            self._exit_fd = os.pidfd_open(self.pid)
+        return self._exit_fd
 
     def enlarge_stdin(self, size_bytes: int) -> bool:
         """Let the input pipe hold more; False if the system grants no more to this user."""
@@ -175,6 +183,9 @@ class Child:
                 self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        if self._exit_fd is not None:
+            os.close(self._exit_fd)
+            self._exit_fd = None
         status = self.poll()
         assert status is not None  # noqa: S101 - it was waited for
         return status
@@ -184,6 +195,11 @@ class Child:
         """The last lines of its standard error, redacted; complete once the child has ended."""
         if self._process.returncode is not None:
             self._words.ended.wait(TERMINATE_SECONDS)
+        return self.words_so_far
+
+    @property
+    def words_so_far(self) -> str:
+        """The same without waiting; what it said last may be missing."""
         return "\n".join(list(self._words.kept))
 
     def _signal(self, number: signal.Signals) -> None:

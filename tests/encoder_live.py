@@ -17,6 +17,7 @@ import numpy as np
 from encoder.camera import Camera
 from encoder.loop import Loop
 from encoder.playlist import NAME, Playlist, Segment, parse
+from encoder.turns import Turns
 from ingest.demuxed import DemuxedFeed
 from ingest.recording import Outlets, Recording
 from ingest.timeline import TICKS, Timeline
@@ -186,6 +187,7 @@ def stand(settings: Settings, clock: Clock | None = None) -> Iterator[Stand]:
         "camera-1",
         settings,
         loop,
+        Turns(clock),
         lambda event, facts: events.append((event, dict(facts))),
         lambda _delivery, reason: refused.append(reason),
         clock,

@@ -16,7 +16,7 @@ from tests.support import eventually
 from tests.videos import Videos
 
 MOST_DELAY_SECONDS = 1.8
-"""For the first frame of a segment of 1 s: it waits for the next key frame and three frames."""
+"""For the first frame of a segment of 1 s: it waits for the next key frame and four frames."""
 
 
 @pytest.fixture

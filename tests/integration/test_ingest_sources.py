@@ -152,9 +152,10 @@ def a_looped_file_is_one_epoch_in_which_time_only_rises(scene: Scene, bframes: i
     scene.check()
     assert len(scene.ends) == 1
     joined = scene.joined()
-    numbers = decode_counters(joined)[: -bframes or None]  # it stopped where it stopped
+    whole = slice(-bframes or None)  # it may have stopped before the B-frames of its last frame
+    numbers = decode_counters(joined)[whole]
     assert numbers == [number % 45 for number in range(len(numbers))]
-    times = packet_times(joined, "video")
+    times = packet_times(joined, "video")[whole]
     assert all(math.isclose(b - a, 1 / RATE, abs_tol=0.002) for a, b in pairwise(times))
 
 

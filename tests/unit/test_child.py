@@ -1,6 +1,7 @@
 """Children: they end when told to, when their worker dies, and leave nobody behind."""
 
 import os
+import select
 import subprocess
 import sys
 import textwrap
@@ -113,6 +114,19 @@ def test_last_words_are_complete_and_without_passwords() -> None:
     child.wait(10)
     assert child.last_words.splitlines() == ["rtsp://***@host/", "unfinished"]
     assert {line["action"] for line in log.lines} == {"child.said"}
+
+
+def test_a_selector_is_told_when_a_child_has_ended() -> None:
+    child = shell("read line; exit 3", stdin=True)
+    watch = select.poll()
+    watch.register(child.exit_fd, select.POLLIN)
+    assert watch.poll(0) == []
+    child.close_stdin()
+    assert [found for found, _ in watch.poll(10_000)] == [child.exit_fd]
+    descriptor = child.exit_fd
+    assert child.stop(0) == 3
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory() -> None:

@@ -14,7 +14,8 @@ from encoder.cursor import LIVE_BUDGET_SECONDS
 from encoder.loop import LoopWork
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.silence import TICKS, SoundFormat, silence
-from encoder.succession import LONGEST_PAUSE_SECONDS
+from encoder.succession import LEAVE_SECONDS, LONGEST_PAUSE_SECONDS
+from encoder.turns import SPACING_SECONDS, Turns
 from shared.clock import SimulatedClock
 from shared.config import Settings
 from shared.errors import ChildFailed
@@ -53,10 +54,12 @@ class FakeGeneration:
             raise ChildFailed("ffmpeg could not be started")
         self.name, self.folder, self.recipe, self.captured_at = name, folder, recipe, captured_at
         self.child = self
-        self.stdin_fd, self.stdout_fd = 2 * len(self.made), 2 * len(self.made) + 1
-        self.last_words = "words"
+        self.stdin_fd, self.stdout_fd, self.exit_fd = range(
+            3 * len(self.made), 3 * len(self.made) + 3
+        )
+        self.words_so_far = "words"
         self.room = 10**9
-        self.dead = self.ended = self.closed = self.killed = False
+        self.dead = self.ended = self.closed = self.killed = self.reaped = False
         self.stuck: str | None = None
         self.fed: list[tuple[str, int, int]] = []
         self.silence: list[bytes] = []
@@ -99,6 +102,7 @@ class FakeGeneration:
         return self.stuck
 
     def reap(self) -> tuple[int, str]:
+        self.reaped = True
         return 0, ""
 
     def write_segment(self) -> None:
@@ -122,7 +126,7 @@ class Letter:
 class Room:
     """A camera, its frame store, and somebody who sends batches."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, turns: Turns | None = None) -> None:
         self.clock = SimulatedClock()
         self.settings = Settings.model_validate(
             {"frames": {"url": f"file://{root}/frames"}, "live": {"url": f"file://{root}/live"}}
@@ -136,6 +140,7 @@ class Room:
             "camera-1",
             self.settings,
             self,
+            turns or Turns(self.clock),
             lambda _event, _facts: None,
             lambda _delivery, reason: self.refused.append(reason),
             self.clock,
@@ -208,8 +213,19 @@ class Room:
         self.callbacks[generation.stdout_fd]()
 
     def end(self, generation: FakeGeneration) -> None:
+        """It has said all, and is gone."""
+        self.say_all(generation)
+        self.callbacks[generation.exit_fd]()
+
+    def say_all(self, generation: FakeGeneration) -> None:
         generation.ended = True
         self.hear(generation)
+
+    def become_late(self) -> None:
+        batch = self.write()
+        self.clock.advance(LIVE_BUDGET_SECONDS)
+        self.send(batch)
+        self.lose(self.part and PARTS - self.part)
 
     def playlist(self) -> Playlist:
         playlist = parse((self.live / NAME).read_text())
@@ -322,6 +338,33 @@ def test_what_has_become_old_is_acknowledged_without_work(room: Room) -> None:
     assert skipped("old") == before + 1
     assert generation.closed
     assert len(generation.fed) == 2 * PARTS
+
+
+def test_cameras_that_were_late_begin_again_one_after_the_other(room: Room, tmp_path: Path) -> None:
+    turns = Turns(room.clock)
+    one, other = Room(tmp_path / "one", turns), Room(tmp_path / "other", turns)
+    for each in (one, other):
+        each.go_on(2 * PARTS)
+        each.become_late()
+    before = len(FakeGeneration.made)
+    waited = skipped("waits-its-turn")
+    for each in (one, other):
+        each.go_on(2 * PARTS)
+    assert len(FakeGeneration.made) == before + 1
+    assert skipped("waits-its-turn") > waited
+    room.clock.advance(SPACING_SECONDS)
+    other.go_on(2 * PARTS)
+    assert len(FakeGeneration.made) == before + 2
+
+
+def test_a_camera_that_was_not_late_waits_for_no_turn(room: Room, tmp_path: Path) -> None:
+    turns = Turns(room.clock)
+    assert turns.take()
+    other = Room(tmp_path / "other", turns)
+    other.go_on(2 * PARTS)
+    other.new_epoch()
+    other.go_on(2 * PARTS)
+    assert len(FakeGeneration.made) == 2
 
 
 def test_what_a_silent_camera_left_in_ffmpeg_comes_out(room: Room) -> None:
@@ -460,6 +503,32 @@ def test_a_child_that_is_stuck_with_its_input_blocked_is_replaced(room: Room) ->
     room.go_on(3 * PARTS)
     assert len(FakeGeneration.made) == 2
     assert FakeGeneration.made[1].fed
+
+
+def test_nobody_waits_for_a_child_that_has_said_all_and_is_not_gone(room: Room) -> None:
+    first = running(room)
+    room.say_all(first)
+    assert not first.reaped
+    first.killed = False
+    room.camera.tick()
+    assert not first.killed
+    room.go_on(2 * PARTS)
+    assert FakeGeneration.made[1].fed
+    room.clock.advance(LEAVE_SECONDS)
+    room.camera.tick()
+    assert first.killed
+    room.callbacks[first.exit_fd]()
+    assert first.reaped
+    assert first.exit_fd not in room.callbacks
+
+
+def test_a_seat_is_free_when_the_last_child_is_gone(room: Room) -> None:
+    generation = running(room)
+    room.camera.close()
+    room.say_all(generation)
+    assert not room.camera.done.is_set()
+    room.callbacks[generation.exit_fd]()
+    assert room.camera.done.is_set()
 
 
 def test_segments_are_published_as_they_come(room: Room) -> None:
