@@ -15,7 +15,7 @@ from ingest.feed import Arrival, Feed, arrival
 from ingest.index import Index
 from ingest.open import open_feed
 from ingest.pulse import Pulse
-from ingest.recording import Closing, Outlets
+from ingest.recording import FIRST_BATCH_FRAMES, Closing, Outlets
 from shared.child import find_program
 from shared.clock import Clock, SimulatedClock
 from shared.config import CameraSettings
@@ -193,7 +193,7 @@ class Studio:
         assert [each.offset for each in mine] == [0, *ends[:-1]]
         assert ends[-1] == fragment.bytes
         assert mine[0].captured_at == fragment.captured_at
-        assert mine[0].frames <= 3
+        assert mine[0].frames <= FIRST_BATCH_FRAMES
         times = [each.captured_at for each in mine if each.frames]
         assert times == sorted(times)
 

@@ -22,7 +22,6 @@ from ingest.demuxed import DemuxedFeed
 from ingest.feed import Arrival
 from ingest.fragment import CannotCarry, GrowingFragment
 from ingest.pulse import Pulse
-from ingest.recording import FIRST_BATCH_FRAMES
 from shared.clock import SimulatedClock
 from shared.errors import SourceFailed
 from shared.log import get_logger
@@ -132,13 +131,13 @@ def test_capture_times_follow_media_time(
     assert studio.ends[0].ended_at == began + timedelta(seconds=SECONDS)
 
 
-def test_batches_come_every_half_second_and_the_first_with_its_third_frame(
+def test_batches_come_every_half_second_and_the_first_with_its_fourth_frame(
     carry: Callable[[Change], Studio],
 ) -> None:
     studio = carry(unchanged)
     for number in range(SECONDS):
         frames = [each.frames for each in studio.batches if each.fragment == number]
-        assert frames[0] == FIRST_BATCH_FRAMES
+        assert frames[0] == 4
         assert len(frames) in {3, 4}
         assert max(frames) <= RATE // 2 + 1
 
