@@ -16,12 +16,14 @@ from ingest.index import Index
 from ingest.open import open_feed
 from ingest.pulse import Pulse
 from ingest.recording import FIRST_BATCH_FRAMES, Closing, Outlets
+from ingest.timeline import TICKS
 from shared.child import find_program
 from shared.clock import Clock, SimulatedClock
 from shared.config import CameraSettings
 from shared.errors import SourceFailed
 from shared.framestore import EpochIndex, FrameReader
 from shared.messages import Batch, EpochEnd, Fragment, StreamParameters
+from shared.transport import frame_offsets, frame_time
 from tests.support import eventually
 from tests.videos import decode_counters
 
@@ -194,8 +196,19 @@ class Studio:
         assert ends[-1] == fragment.bytes
         assert mine[0].captured_at == fragment.captured_at
         assert mine[0].frames <= FIRST_BATCH_FRAMES
-        times = [each.captured_at for each in mine if each.frames]
-        assert times == sorted(times)
+        data = self.bytes_of([fragment])
+        for each in mine:
+            if each.frames:
+                ticks = _time_at(data, each.offset) - _time_at(data, 0)
+                after = (each.captured_at - fragment.captured_at).total_seconds()
+                assert abs(after - ticks / TICKS) < 0.002
+
+
+def _time_at(data: bytes, offset: int) -> int:
+    """Of the first frame that begins at or after `offset`, in ticks."""
+    ticks = frame_time(data, offset + int(frame_offsets(data[offset:])[0]))
+    assert ticks is not None
+    return ticks
 
 
 def carried_by_ffmpeg(data: bytes, target: Path, *options: str) -> str:
