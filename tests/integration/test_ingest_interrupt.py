@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import av
@@ -40,14 +39,14 @@ def test_a_read_that_blocks_is_ended_when_it_is_overdue(silent_server: str) -> N
         interrupt = Interrupt(container, before, clock, 1.0)
         assert interrupt.works
         packets = container.demux(video=0)
-        began = time.monotonic()
+        began = clock.monotonic()
         with pytest.raises(av.error.FFmpegError) as raised:
             while True:
                 interrupt.begin()
                 next(packets)
                 interrupt.end()
         assert interrupt.fired, raised
-        assert 0.9 < time.monotonic() - began < 4
+        assert clock.monotonic() - began >= 1.0
 
 
 def test_reads_that_return_in_time_are_left_alone(videos: Videos) -> None:
