@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from deploy.local.ports import free_ports
 from deploy.local.status import fetch
-from shared.framestore import FrameReader
+from shared.framestore import INDEX_NAME, FrameReader, parse_index
 from shared.link import Delivery, Link
 from shared.messages import (
     Batch,
@@ -386,17 +386,24 @@ def a_frozen_worker_loses_its_camera_and_writes_nothing_when_it_wakes(station: S
     folder = station.frames / CAMERA / epoch
     station.signal(signal.SIGSTOP, "first")
     eventually(lambda: station.states("second") == {CAMERA: "live"}, SECONDS)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in closed_files(folder)}
     assert station.ends()[0].epoch == epoch
+    assert len(before) == station.ends()[0].fragments + 1
     station.signal(signal.SIGCONT, "first")
     eventually(lambda: station.lines("ingest.thawed", "first"), SECONDS)
     station.until_fragments(len(station.told()) + 2)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in closed_files(folder)} == before
     assert station.states("first") == {}
     assert station.stop("first") == 0
     assert station.stop("second") == 0
     station.until_told()
     station.check_store()
+
+
+def closed_files(folder: Path) -> list[Path]:
+    """An epoch's index, and what it names: a file that holds no frame yet is behind it."""
+    index = parse_index((folder / INDEX_NAME).read_bytes())
+    return [folder / INDEX_NAME, *(folder / Path(each.path).name for each in index.fragments)]
 
 
 # -- the broker ---------------------------------------------------------------------------------
