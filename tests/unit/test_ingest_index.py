@@ -22,6 +22,8 @@ from shared.messages import EpochEnd, Fragment, StreamParameters
 from tests.support import eventually
 from tests.unit.test_transport import transport_stream
 
+PATIENCE = 60
+"""Seconds; the index has a thread and the real disk."""
 CAMERA = "camera-1"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EPOCH = new_epoch(NOON)
@@ -72,11 +74,16 @@ class Desk:
         return numbers, None if index.end is None else index.end.reason
 
     @property
+    def refuses(self) -> bool:
+        """The epoch takes no more."""
+        return (CAMERA, EPOCH) in self.index._refused
+
+    @property
     def told_numbers(self) -> list[int | str]:
         return [each.fragment if isinstance(each, Fragment) else "end" for each in self.told]
 
     def finish(self) -> None:
-        assert self.index.stop(10)
+        assert self.index.stop(PATIENCE)
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     found = Desk(tmp_path)
     found.index.start()
     yield found
-    found.index.stop(10)
+    found.index.stop(PATIENCE)
 
 
 class FullDisk:
@@ -137,12 +144,12 @@ def test_files_are_closed_whatever_becomes_of_them(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fragments = [desk.fragment(number) for number in range(3)]
-    disk = FullDisk(monkeypatch)
+    FullDisk(monkeypatch)
     desk.index.put(fragments[0])
-    eventually(lambda: disk.asked, 5)
+    eventually(lambda: desk.refuses, PATIENCE)
     for each in fragments[1:]:
         with pytest.raises(SourceFailed):
-            eventually(lambda each=each: desk.index.put(each), 5)  # type: ignore[misc]
+            desk.index.put(each)
     desk.finish()
     for each in fragments:
         with pytest.raises(OSError, match="Bad file descriptor"):
@@ -153,23 +160,23 @@ def test_after_a_line_that_failed_the_epoch_takes_no_more_and_is_closed_from_its
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.index.put(desk.fragment(0))
-    eventually(lambda: desk.told, 5)
+    eventually(lambda: desk.told, PATIENCE)
     disk = FullDisk(monkeypatch)
     desk.index.put(desk.fragment(1))
-    eventually(lambda: disk.asked, 5)
+    eventually(lambda: desk.refuses, PATIENCE)
     with pytest.raises(SourceFailed, match="No space left"):
         desk.index.put(desk.fragment(2))
     with pytest.raises(SourceFailed):
         desk.index.put(desk.end(3))
     desk.index.put(BrokenEpoch(CAMERA, EPOCH, "the disk was full"))
-    eventually(lambda: disk.asked > 4, 5)
+    eventually(lambda: disk.asked > 4, PATIENCE)
     assert desk.closed() == ([0], None)
 
     disk.is_full = False
-    eventually(lambda: desk.closed()[1], 5)
+    eventually(lambda: desk.closed()[1], PATIENCE)
     assert desk.closed()[0] == [0, 1, 2]
     assert "No space left" in (desk.closed()[1] or "")
-    eventually(lambda: desk.told_numbers == [0, "end"], 5)
+    eventually(lambda: desk.told_numbers == [0, "end"], PATIENCE)
     desk.finish()
 
 
@@ -190,7 +197,7 @@ def test_lines_that_waited_behind_a_failed_one_leave_no_hole(
         waiting.put(desk.fragment(number))
     waiting.put(desk.end(3))
     waiting.start()
-    assert waiting.stop(10)
+    assert waiting.stop(PATIENCE)
     assert desk.closed()[0] == [0, 1, 2]
     assert "Input/output error" in (desk.closed()[1] or "")
     assert desk.told_numbers == ["end"]
@@ -203,7 +210,7 @@ def test_a_broken_epoch_is_closed_though_other_cameras_keep_the_index_busy(
     disk = FullDisk(monkeypatch)
     desk.index.put(desk.fragment(0))
     desk.index.put(BrokenEpoch(CAMERA, EPOCH, "the disk was full"))
-    eventually(lambda: disk.asked > 1, 5)
+    eventually(lambda: disk.asked > 1, PATIENCE)
     disk.is_full = False
 
     def busy() -> bool:
@@ -212,13 +219,13 @@ def test_a_broken_epoch_is_closed_though_other_cameras_keep_the_index_busy(
         desk.index.put(desk.end(0).model_copy(update={"camera": "other", "epoch": epoch}))
         return desk.closed()[1] is not None
 
-    eventually(busy, 5, every_seconds=0.001)
+    eventually(busy, PATIENCE, every_seconds=0.001)
     assert desk.closed()[0] == [0]
 
 
 def test_nothing_is_appended_to_an_epoch_that_a_successor_has_closed(desk: Desk) -> None:
     desk.index.put(desk.fragment(0))
-    eventually(lambda: desk.told, 5)
+    eventually(lambda: desk.told, PATIENCE)
     late = desk.fragment(1)
     recover(desk.root, CAMERA, get_logger())
     before = (desk.folder / INDEX_NAME).read_bytes()
@@ -231,7 +238,7 @@ def test_nothing_is_appended_to_an_epoch_that_a_successor_has_closed(desk: Desk)
             return "another worker" in str(error)
         return False
 
-    eventually(refused, 5)
+    eventually(refused, PATIENCE)
     desk.index.put(BrokenEpoch(CAMERA, EPOCH, "superseded"))
     desk.finish()
     assert (desk.folder / INDEX_NAME).read_bytes() == before
@@ -242,7 +249,7 @@ def test_an_epoch_that_was_never_begun_is_refused_and_others_go_on(desk: Desk) -
     stranger = desk.end(0).model_copy(update={"epoch": new_epoch(NOON)})
     desk.index.put(stranger)
     desk.index.put(desk.fragment(0))
-    eventually(lambda: desk.told_numbers == [0], 5)
+    eventually(lambda: desk.told_numbers == [0], PATIENCE)
 
 
 def test_who_hears_of_a_line_cannot_stop_the_next(tmp_path: Path) -> None:
@@ -258,7 +265,7 @@ def test_who_hears_of_a_line_cannot_stop_the_next(tmp_path: Path) -> None:
     for number in range(2):
         index.put(desk.fragment(number))
     index.put(desk.end(2))
-    assert index.stop(10)
+    assert index.stop(PATIENCE)
     assert desk.closed() == ([0, 1], "it is over")
     assert len(heard) == 3
 
@@ -273,7 +280,7 @@ def test_a_disk_that_does_not_keep_up_ends_the_epoch_instead_of_waiting(
     with pytest.raises(SourceFailed, match="does not keep up"):
         desk.index.put(desk.fragment(2))
     desk.index.start()
-    eventually(desk.index._queue.empty, 5)
+    eventually(desk.index._queue.empty, PATIENCE)
     desk.index.put(BrokenEpoch(CAMERA, EPOCH, "the disk was slow"))
     desk.finish()
     assert desk.closed()[0] == [0, 1, 2]
