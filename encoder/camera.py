@@ -3,19 +3,21 @@
 Batches wait in a short backlog (the prefetch of the subscription bounds it), are judged one by one
 and fed to the running generation. What is skipped is acknowledged at once; what was fed, when the
 next fragment begins: so, when a child or a worker dies, its successor is given the open fragment
-again and goes on where the last segment ended. A gap, a new epoch or a failed child ends the run;
-the next begins at a key frame with a new generation. That starts when a second of its input lies in
-the store: its first segment cannot end before, ffmpeg probes without waiting, and it can be looked
-up what the announced sound is like.
+again and goes on where the last segment ended. Where batches are lost or too old, the run goes on
+with a key frame, the newest one if it is behind: catching up must cost less than being on time, or
+a machine that is short of time never recovers. Where the generation does not bear a hole, and at a
+new epoch or a failed child, the run ends and another begins with a new generation. That starts when
+a second of its input lies in the store: its first segment cannot end before, ffmpeg probes without
+waiting, and it can be looked up what the announced sound is like.
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from encoder import figures
-from encoder.cursor import TOO_OLD, Cursor, Step, begins_fragment, judge
+from encoder.backlog import Backlog
+from encoder.cursor import CATCH_UP_SECONDS, Cursor, Step, begins_fragment, judge
 from encoder.folder import LiveFolder
 from encoder.generation import Generation
 from encoder.playlist import Segment
@@ -33,6 +35,7 @@ from shared.errors import (
     SeatTaken,
 )
 from shared.framestore import FrameReader
+from shared.identity import fragment_path
 from shared.link import Delivery
 from shared.log import Log
 from shared.messages import Batch, read_batch
@@ -42,8 +45,6 @@ RIPE_SECONDS: Final = 1.0
 """A generation starts once this much of its input lies in the store, ..."""
 RIPE_AGE_SECONDS: Final = 2.0
 """... or its first batch has waited this long."""
-MOST_HELD: Final = 16
-"""Batches of one fragment that are fed and not acknowledged: half of what the broker gives."""
 SEARCHED_PACKETS: Final = 80_000
 """For sound: 15 MB, more than a second of any camera."""
 IDLE_SECONDS: Final = 10.0
@@ -74,12 +75,11 @@ class Camera:
         self._reader = FrameReader(settings.frames.root)
         self._publication = Publication(name, folder, settings.live, announce, clock, log)
         self._turns = turns
-        self._late = False  # the run was ended by lateness: the next waits for its turn
+        self._in_turn = False  # the next run begins only when it is this camera's turn
         self._refuse = refuse
         self._clock = clock
         self._log = log
-        self._backlog: deque[tuple[Batch, Delivery]] = deque()
-        self._held: deque[tuple[Batch, Delivery]] = deque()  # fed, and not acknowledged yet
+        self._backlog = Backlog()
         self._cursor: Cursor | None = None
         self._sent = 0  # bytes of the backlog's first batch that ffmpeg has
         self._waiting = False  # for ffmpeg to take more
@@ -104,18 +104,18 @@ class Camera:
 
     # -- batches ------------------------------------------------------------------------------
 
-    def deliver(self, delivery: Delivery) -> None:
-        """A message has come."""
+    def deliver(self, deliveries: Iterable[Delivery]) -> None:
+        """Messages have come. All that are there are taken before one is dealt with: who is behind
+        must see the newest."""
         if self._closing or self.ended is not None:
-            return  # unacknowledged, it goes back with the seat
-        try:
-            batch = self._read_batch(delivery)
-        except BadMessage as error:
-            figures.SKIPPED.labels(self._name, "bad-message").inc()
-            self._log.warning("message refused", action="message.lost", reason=str(error))
-            self._refuse(delivery, str(error))
-            return
-        self._backlog.append((batch, delivery))
+            return  # unacknowledged, they go back with the seat
+        for delivery in deliveries:
+            try:
+                self._backlog.add(self._read_batch(delivery), delivery)
+            except BadMessage as error:
+                figures.SKIPPED.labels(self._name, "bad-message").inc()
+                self._log.warning("message refused", action="message.lost", reason=str(error))
+                self._refuse(delivery, str(error))
         self._work()
 
     def _read_batch(self, delivery: Delivery) -> Batch:
@@ -129,84 +129,121 @@ class Camera:
         if self._runs.current is None:
             self._take_back()
         while self._opened and self._backlog and not self._waiting:
-            if not self._step(*self._backlog[0]):
+            if not self._step(self._backlog.first):
                 return
 
     def _take_back(self) -> None:
         """The child is gone: what it was fed of the open fragment is to be fed again."""
-        self._backlog.extendleft(reversed(self._held))
-        self._held.clear()
+        self._backlog.take_back()
         self._cursor = None
         self._sent = 0
         self._waiting = False
 
-    def _step(self, batch: Batch, delivery: Delivery) -> bool:
+    def _step(self, batch: Batch) -> bool:
         """Deal with the first batch of the backlog; False if it has to wait."""
         if self._sent:
-            return self._feed(batch, delivery)
+            return self._feed(batch)
         age_seconds = (self._clock.now() - batch.written_at).total_seconds()
+        if self._cursor and self._cursor.may_lack_the_end(batch) and self._lost_the_end():
+            self._cursor = self._cursor.broken_off()
         verdict = judge(self._cursor, batch, age_seconds)
         match verdict.step:
             case Step.FEED if self._sound and self._sound.changed and begins_fragment(batch):
                 self._break("sound")
                 return True
             case Step.FEED:
-                return self._feed(batch, delivery)
+                return self._feed(batch)
+            case Step.RESUME:
+                return self._resume(batch, age_seconds)
             case Step.BEGIN:
-                self._break(verdict.reason or "epoch")
-                return self._begin(batch, delivery, age_seconds)
+                self._break("epoch")
+                return self._begin(batch, age_seconds)
             case Step.BREAK:
-                self._late |= verdict.reason == TOO_OLD
                 self._break(verdict.reason)
-        return self._skip(delivery, verdict.reason)
+            case Step.LEAVE_OUT if self._cursor is not None:
+                self._cursor = self._cursor.broken_off()
+        return self._skip(verdict.reason)
 
-    def _begin(self, batch: Batch, delivery: Delivery, age_seconds: float) -> bool:
+    def _lost_the_end(self) -> bool:
+        """More was written of the last fed batch's fragment, which is finished, than was fed."""
+        assert self._cursor is not None  # noqa: S101 - it has just been asked
+        path = fragment_path(self._name, self._cursor.epoch, self._cursor.fragment)
+        try:
+            return self._reader.local_path(path).stat().st_size > self._cursor.end
+        except OSError:
+            return False  # it is gone, and so is what could be missing
+
+    def _resume(self, batch: Batch, age_seconds: float) -> bool:
+        """Go on with this key frame, after a hole; False if it has to wait."""
+        generation = self._runs.current
+        assert generation is not None  # noqa: S101 - there is a cursor, and so a run
+        if not generation.bears_holes or (self._sound and self._sound.changed):
+            figures.GAPS.labels(self._name).inc()
+            self._break("gap")
+            self._in_turn = True
+            return True
+        self._cursor = self._cursor and self._cursor.broken_off()
+        if age_seconds > CATCH_UP_SECONDS and self._backlog.has_newer_key_frame():
+            return self._skip("behind")
+        if not generation.splits_before(batch):
+            return self._skip("gap")
+        if self._sound is not None:
+            self._sound.leave_out()
+        return self._feed(batch)
+
+    def _begin(self, batch: Batch, age_seconds: float) -> bool:
         """Begin a run with this batch; False if it has to wait for more of it."""
-        if not self._runs.may_start:
-            return self._skip(delivery, "child-failed")
-        newest = self._backlog[-1][0]
+        if obstacle := self._obstacle(age_seconds):
+            return self._skip(obstacle)
+        newest = self._backlog.newest
         same = (newest.epoch, newest.fragment) == (batch.epoch, batch.fragment)
         seconds = (newest.captured_at - batch.captured_at).total_seconds()
         if same and seconds < RIPE_SECONDS and age_seconds < RIPE_AGE_SECONDS:
             return False
-        if self._late and not self._turns.take():
-            return self._skip(delivery, "waits-its-turn")
+        if self._in_turn and not self._turns.take():
+            return self._skip("waits-its-turn")
         try:
             self._sound = self._look_for_sound(batch)
             self._runs.start(batch, sound=self._sound is not None)
-            self._late = False
+            self._in_turn = False
         except (FragmentGone, BadFragment) as error:
-            return self._skip(delivery, _kind(error))
+            return self._skip(_kind(error))
         except (ChildFailed, OSError):
-            return self._skip(delivery, "child-failed")
-        return self._feed(batch, delivery)
+            return self._skip("child-failed")
+        return self._feed(batch)
+
+    def _obstacle(self, age_seconds: float) -> str | None:
+        """Why no run may begin with the first batch, in a word."""
+        if not self._runs.may_start:
+            return "child-failed"
+        behind = self._in_turn and age_seconds > CATCH_UP_SECONDS
+        return "behind" if behind and self._backlog.has_newer_key_frame() else None
 
     def _look_for_sound(self, first: Batch) -> SoundTrack | None:
         """What is known of the sound in the fragment; None if none is announced."""
         if first.stream.audio_codec is None:
             return None
-        ends = [
-            each.offset + each.bytes
-            for each, _ in self._backlog
-            if (each.epoch, each.fragment) == (first.epoch, first.fragment)
-        ]
-        return SoundTrack(sound_format(self._read(first.path, 0, max(ends))))
+        data = self._read(first.path, 0, self._backlog.end_of_fragment())
+        return SoundTrack(sound_format(data))
 
     def _read(self, path: str, offset: int, length: int) -> bytes:
         return self._reader.read(path, offset, min(length, SEARCHED_PACKETS * PACKET_BYTES))
 
-    def _feed(self, batch: Batch, delivery: Delivery) -> bool:
+    def _feed(self, batch: Batch) -> bool:
         generation = self._runs.current
         assert generation is not None  # noqa: S101 - there is a run, or it was just begun
         try:
             if self._sent == 0:
-                self._begin_batch(batch, generation)
-            self._sent += generation.feed(
+                self._feed_silence(batch, generation)
+            taken = generation.feed(
                 self._reader, batch.path, batch.offset + self._sent, batch.bytes - self._sent
             )
+            if self._sent == 0 and taken:
+                self._note_begin(batch, generation)
+            self._sent += taken
         except (FragmentGone, BadFragment) as error:
             self._break(_kind(error))
-            return self._skip(delivery, _kind(error))
+            return self._skip(_kind(error))
         except ChildFailed:
             self._runs.fail(generation, "died")
             self._take_back()
@@ -218,11 +255,16 @@ class Camera:
         self._fed(batch, generation)
         return True
 
-    def _begin_batch(self, batch: Batch, generation: Generation) -> None:
-        """Feed the silence that belongs before it, if any. Raises FragmentGone, BadFragment."""
+    def _note_begin(self, batch: Batch, generation: Generation) -> None:
+        after_hole = self._cursor is not None and self._cursor.broken
+        generation.begin_batch(batch, after_hole=after_hole)
+        if after_hole:
+            figures.GAPS.labels(self._name).inc()
+            self._log.info("live goes on after a gap", action="live.resumed", at=batch.path)
+
+    def _feed_silence(self, batch: Batch, generation: Generation) -> None:
+        """What belongs before the batch, if anything. Raises FragmentGone, BadFragment."""
         begins, track = begins_fragment(batch), self._sound
-        if begins:
-            generation.begin_fragment(batch)
         if track is None or (track.heard and not begins):
             return
         data = self._read(batch.path, batch.offset, batch.bytes)
@@ -236,9 +278,7 @@ class Camera:
         self._work()
 
     def _fed(self, batch: Batch, generation: Generation) -> None:
-        if begins_fragment(batch) or len(self._held) == MOST_HELD:
-            self._acknowledge()
-        self._held.append(self._backlog.popleft())
+        self._backlog.hold()
         self._sent = 0
         self._cursor = Cursor.after(batch)
         self._fed_at = self._clock.monotonic()
@@ -247,23 +287,16 @@ class Camera:
         if self._sound is not None:
             generation.feed_silence(self._sound.opening())
 
-    def _acknowledge(self) -> None:
-        while self._held:
-            self._held.popleft()[1].ack()
-
-    def _skip(self, delivery: Delivery, reason: str) -> bool:
-        self._backlog.popleft()
+    def _skip(self, reason: str) -> bool:
+        self._backlog.leave_out()
         self._sent = 0
         figures.SKIPPED.labels(self._name, reason).inc()
-        delivery.ack()
         return True
 
     def _break(self, reason: str) -> None:
         """The run is over: what was fed comes out, the next begins at a key frame."""
-        if self._runs.current is not None and reason == "gap":
-            figures.GAPS.labels(self._name).inc()
         self._runs.finish(reason)
-        self._acknowledge()
+        self._backlog.acknowledge()
         self._cursor = None
         self._waiting = False
 
@@ -292,7 +325,7 @@ class Camera:
     def close(self) -> None:
         """Let ffmpeg write what it has; `done` is set when that is published."""
         self._closing = True
-        self._backlog.clear()
+        self._backlog.clear_waiting()
         self._break("seat given back")
         self._settle()
 
@@ -307,7 +340,6 @@ class Camera:
             return
         self.ended = reason
         self._backlog.clear()
-        self._held.clear()
         self._runs.abandon()
         self.done.set()
         self._log.warning("live stream dropped", action="live.dropped", reason=reason)

@@ -1,21 +1,24 @@
 """One run of one ffmpeg child: a folder, an input that is fed, segments that come out.
 
 It is fed consecutive batches of one epoch, from a key frame on, without ever blocking. ffmpeg names
-each segment on its standard output as soon as the file is complete. When the run is over its input
-is closed, and what it held comes out as a last, short segment. Health is judged by media: once a
-key frame went in that ends the open segment, that segment must come out in time.
+each segment on its standard output as soon as the file is complete. Batches that are left out do
+not end a run that is carried: it goes on with a key frame, and only the playlist shows the hole.
+When the run is over its input is closed, and what it held comes out as a last, short segment.
+Health is judged by media: once a key frame went in that ends the open segment, that segment must
+come out in time.
 """
 
 import os
 import re
-from collections import deque
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from encoder.command import INIT_NAME, Recipe, hls_command
+from encoder.command import INIT_NAME, SPLIT_SHARE, Recipe, hls_command
+from encoder.cursor import begins_fragment
 from encoder.playlist import Segment
+from encoder.timing import SegmentTimes
 from shared.child import Child
 from shared.clock import Clock
 from shared.errors import ChildFailed
@@ -30,11 +33,10 @@ SEGMENT_PATIENCE_SECONDS: Final = 10.0
 """A child that owes a segment, or takes no bytes, for this long is stuck."""
 FLUSH_SECONDS: Final = 1.5
 """For the last segment, after the input was closed."""
-SNAP_SECONDS: Final = 0.25
-"""A segment that begins this close to a fragment begins with it."""
 
 _ATOMIC_BYTES: Final = 21 * PACKET_BYTES  # below 4096, a pipe takes all or nothing
 _READ_BYTES: Final = 65536
+_ROUNDING_SECONDS: Final = 0.01
 _DURATION = re.compile(rb"#EXTINF:(\d+\.\d+),")
 _NUMBER = re.compile(rb"(\d+)\.(?:ts|m4s)")
 
@@ -77,8 +79,7 @@ class Generation:
         self.recipe = recipe
         self.ended = False
         """Everything that it wrote has been read."""
-        self._next_at = captured_at
-        self._marks: deque[datetime] = deque()
+        self._times = SegmentTimes(captured_at, carried=not recipe.transcode)
         self._names = SegmentNames()
         self._finished: list[Segment] = []
         self._published = False
@@ -93,12 +94,27 @@ class Generation:
 
     # -- in -----------------------------------------------------------------------------------
 
-    def begin_fragment(self, batch: Batch) -> None:
-        """The batch that is fed next begins at a key frame."""
-        self._marks.append(batch.captured_at)
-        open_seconds = (batch.captured_at - self._next_at).total_seconds()
-        if self._owing_since is None and open_seconds >= self.recipe.segment_seconds:
+    def begin_batch(self, batch: Batch, *, after_hole: bool) -> None:
+        """The first bytes of this batch were fed; `after_hole`: what came before it was not."""
+        open_seconds = (batch.captured_at - self._times.open_since).total_seconds()
+        if (
+            begins_fragment(batch)
+            and self._owing_since is None
+            and open_seconds >= self.recipe.segment_seconds
+        ):
             self._owing_since = self._clock.monotonic()
+        self._times.take(batch, after_hole=after_hole)
+
+    @property
+    def bears_holes(self) -> bool:
+        """Batches may be left out. An encoder would make up for the time with key frames."""
+        return not self.recipe.transcode
+
+    def splits_before(self, batch: Batch) -> bool:
+        """ffmpeg would begin a segment with this batch, which begins at a key frame, whatever is
+        left out before it: only between segments can a hole be shown."""
+        least = self.recipe.segment_seconds * SPLIT_SHARE + _ROUNDING_SECONDS
+        return self._times.seconds_since_key_frame(batch) >= least
 
     def feed(self, reader: FrameReader, path: str, offset: int, length: int) -> int:
         """Give it bytes of a fragment; says how many it took, 0 if it takes none now.
@@ -142,27 +158,17 @@ class Generation:
             self._add(file, duration)
 
     def _add(self, file: str, duration: float) -> None:
-        captured_at = self._snapped(self._next_at)
-        self._next_at = captured_at + timedelta(seconds=duration)
+        span = self._times.place(duration)
         self._owing_since = None
         segment = Segment(
             uri=f"{self.name}/{file}",
-            duration_seconds=duration,
-            captured_at=captured_at,
-            discontinuity=not self._published,
+            duration_seconds=span.duration_seconds,
+            captured_at=span.captured_at,
+            discontinuity=span.after_hole or not self._published,
             map_uri=f"{self.name}/{INIT_NAME}" if self.recipe.fragmented_mp4 else None,
         )
         self._published = True
         self._finished.append(segment)
-
-    def _snapped(self, expected: datetime) -> datetime:
-        """When the fragment was captured that begins where a carried segment does, so that rounded
-        durations never add up; `expected` if none does."""
-        near = timedelta(seconds=SNAP_SECONDS)
-        while self._marks and self._marks[0] < expected - near:
-            self._marks.popleft()
-        marked = bool(self._marks) and abs(self._marks[0] - expected) <= near
-        return self._marks[0] if marked and not self.recipe.transcode else expected
 
     def take_segments(self) -> list[Segment]:
         """Segments that were finished since the last call, in order."""

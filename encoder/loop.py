@@ -20,6 +20,9 @@ from shared.log import Log
 
 TICK_SECONDS: Final = 0.5
 
+_LAST_TURNS: Final = 20
+_LAST_TURN_SECONDS: Final = 0.1
+
 Callback = Callable[[], None]
 
 
@@ -110,9 +113,18 @@ class Loop:
                 self._turn()
         finally:
             self._drop_all("the worker stops")
+            self._see_off()
             self._selector.close()
             self._bell.close()
             self._ear.close()
+
+    def _see_off(self) -> None:
+        """What was dropped is gone in a moment: let it be reaped."""
+        for _ in range(_LAST_TURNS):
+            if len(self._selector.get_map()) == 1:  # only the ear
+                return
+            for key, _ in self._selector.select(_LAST_TURN_SECONDS):
+                self._guard(*key.data)
 
     def _turn(self) -> None:
         ready = self._selector.select(max(0.0, self._next_tick - self._clock.monotonic()))

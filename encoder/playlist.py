@@ -2,10 +2,10 @@
 
 It lists the last few segments. A new segment enters at the end, old ones leave at the head, and the
 sequence numbers count what has left (RFC 8216): the media sequence each segment, the discontinuity
-sequence each segment that began a new generation. A restarted worker parses the file it finds and
-goes on, so the numbers only ever rise. Where there is none, or one that is not ours, counting
-starts from the wall clock, faster than segments can come: higher than whatever a player saw before.
-There is never an ENDLIST: a camera that is silent now may speak again.
+sequence each segment that did not go on where the one before had ended. A restarted worker parses
+the file it finds and goes on, so the numbers only ever rise. Where there is none, or one that is
+not ours, counting starts from the wall clock, faster than segments can come: higher than whatever a
+player saw before. There is never an ENDLIST: a camera that is silent now may speak again.
 """
 
 import math
@@ -37,7 +37,7 @@ class Segment:
     captured_at: datetime
     """Capture time of its first frame, UTC."""
     discontinuity: bool = False
-    """It is the first of a generation: clocks and parameters begin anew."""
+    """It is the first of a generation, or frames are missing before it: clocks begin anew."""
     map_uri: str | None = None
     """The generation's initialisation section, if it is fragmented MP4."""
 

@@ -1,9 +1,10 @@
 """The seat of one camera: its exclusive subscription, and the live stream that goes with it.
 
 It is taken and given back on the worker's thread; the stream lives on the loop's. Deliveries come
-from the link's I/O thread and are only passed on.
+from the link's I/O thread and are only passed on, all that have come since the loop last looked.
 """
 
+from collections import deque
 from functools import partial
 from typing import Final
 
@@ -36,6 +37,8 @@ class CameraSeat:
         self.name = name
         self.closed = False
         self._close_by: float | None = None
+        self._arrived: deque[Delivery] = deque()
+        self._called = False
         self._context = context
         self._link = link
         self._loop = loop
@@ -90,7 +93,16 @@ class CameraSeat:
         return self._camera.done.wait(max(0.0, left))
 
     def _deliver(self, delivery: Delivery) -> None:
-        self._loop.call(self._camera, partial(self._camera.deliver, delivery))
+        self._arrived.append(delivery)
+        if not self._called:
+            self._called = True
+            self._loop.call(self._camera, self._pass_on)
+
+    def _pass_on(self) -> None:
+        """On the loop's thread."""
+        self._called = False  # before they are taken: none is left without a call
+        arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
+        self._camera.deliver(arrived)
 
     def _lost(self, reason: str) -> None:
         self._loop.call(None, partial(self._camera.abandon, f"seat lost: {reason}"))

@@ -153,6 +153,10 @@ class SoundTrack:
         self.look(data)
         return made
 
+    def leave_out(self) -> None:
+        """Fragments are left out before the next: no silence stands for them."""
+        self._silent_from = None
+
     def look(self, data: bytes) -> None:
         """Take note of more bytes of the fragment. Raises BadFragment."""
         found = sound_format(data)

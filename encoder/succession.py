@@ -232,6 +232,7 @@ class Succession:
         while self._all:
             generation = self._all.popleft()
             self._watcher.unwatch(generation.child.stdout_fd)
-            generation.reap()
-        while self._leaving:
-            self._reap(self._leaving.popitem()[0])
+            generation.finish()
+            generation.child.kill()
+            if generation not in self._leaving:
+                self._see_off(generation)

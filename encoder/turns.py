@@ -1,9 +1,9 @@
-"""Turns: how often one worker may begin again for cameras that were late.
+"""Turns: how often one worker may begin again for cameras that missed something.
 
 A machine that is short of time makes every camera late at once, and a new ffmpeg for each of them
-costs more than feeding those that run: they would all be late again, for ever (measured with 24
-cameras on two busy cores). So those that were late begin again one after the other, while what
-waits is left out, which costs next to nothing.
+costs more than feeding those that run: they would all be late again, for ever. What is carried goes
+on with the ffmpeg it has (`encoder/camera.py`); those that are transcoded begin again one after the
+other, while what waits is left out, which costs next to nothing.
 """
 
 from typing import Final

@@ -132,15 +132,18 @@ class Stand:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
+    name: str = "camera-1"
 
     def deliver(self, batch: Batch) -> None:
-        delivery, letter = delivery_of(batch)
+        """Any camera's batch, if this one's folder of the frame store is a link to that one's."""
+        path = batch.path.replace(batch.camera, self.name)
+        delivery, letter = delivery_of(batch.model_copy(update={"camera": self.name, "path": path}))
         self.letters.append(letter)
-        self.loop.call(self.camera, lambda: self.camera.deliver(delivery))
+        self.loop.call(self.camera, lambda: self.camera.deliver([delivery]))
 
     @property
     def folder(self) -> Path:
-        return self.settings.live.root / "camera-1"
+        return self.settings.live.root / self.name
 
     @property
     def playlist(self) -> Playlist | None:
@@ -179,28 +182,34 @@ def settings_of(folder: Path, **live: object) -> Settings:
 def stand(settings: Settings, clock: Clock | None = None) -> Iterator[Stand]:
     """A running loop with one camera; at the end the camera is closed in order."""
     clock = clock or SystemClock()
-    log = get_logger()
-    loop = Loop(clock, 10.0, log)
+    loop = Loop(clock, 10.0, get_logger())
+    loop.start()
+    try:
+        with stand_beside(settings, clock, loop, "camera-1") as made:
+            yield made
+    finally:
+        loop.stop()
+
+
+@contextmanager
+def stand_beside(settings: Settings, clock: Clock, loop: Loop, name: str) -> Iterator[Stand]:
+    """One more camera in a running loop."""
     events: list[tuple[str, dict[str, Any]]] = []
     refused: list[str] = []
     camera = Camera(
-        "camera-1",
+        name,
         settings,
         loop,
         Turns(clock),
         lambda event, facts: events.append((event, dict(facts))),
         lambda _delivery, reason: refused.append(reason),
         clock,
-        log,
+        get_logger(),
     )
-    loop.start()
     loop.call(None, lambda: loop.add(camera))
-    try:
-        yield Stand(settings, camera, loop, events, refused)
-        loop.call(camera, camera.close)
-        camera.done.wait(5)
-    finally:
-        loop.stop()
+    yield Stand(settings, camera, loop, events, refused, name=name)
+    loop.call(camera, camera.close)
+    camera.done.wait(5)
 
 
 def counters_of(segment: Path) -> list[int]:

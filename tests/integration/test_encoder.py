@@ -4,19 +4,37 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from encoder import generation as generation_file
+from encoder.cursor import LIVE_BUDGET_SECONDS
 from encoder.playlist import Segment
+from shared.clock import SystemClock
 from shared.messages import Batch
-from tests.encoder_live import Capture, Stand, counters_of, decode_errors, probe, settings_of, stand
+from tests.encoder_live import (
+    Capture,
+    Stand,
+    counters_of,
+    decode_errors,
+    probe,
+    settings_of,
+    stand,
+    stand_beside,
+)
 from tests.support import eventually
-from tests.videos import Videos
+from tests.videos import Codec, Videos
 
 MOST_DELAY_SECONDS = 1.8
 """For the first frame of a segment of 1 s: it waits for the next key frame and four frames."""
+
+Hole = tuple[tuple[int, int], tuple[int, int]]
+"""Batches that get lost: from (fragment, part) to (fragment, part)."""
 
 
 @pytest.fixture
@@ -119,6 +137,98 @@ def test_a_killed_ffmpeg_is_a_discontinuity_and_not_a_stall(tmp_path: Path, vide
     assert [each.discontinuity for each in after].count(True) == 2
     assert len({each.generation for each in after}) == 2
     assert decode_errors(camera.folder) == ""
+
+
+@pytest.mark.parametrize(
+    ("codec", "sound", "holes"),
+    [
+        ("h264", True, [((2, 1), (4, 9))]),
+        ("h264", True, [((3, 1), (3, 9))]),  # the end of a fragment: its file tells
+        ("h264", False, [((2, 1), (3, 9)), ((4, 1), (4, 9))]),
+        ("hevc", True, [((2, 0), (3, 0))]),
+    ],
+)
+def test_lost_batches_are_a_discontinuity_and_cost_no_new_ffmpeg(
+    tmp_path: Path, videos: Videos, codec: Codec, sound: bool, holes: list[Hole]
+) -> None:
+    settings = settings_of(tmp_path, playlist_segments=20, video="copy")
+    video = videos(".mp4", seconds=30, codec=codec, audio="aac" if sound else None)
+    gap: list[Batch] = []
+    fed: list[Batch] = []
+
+    def deliver(batch: Batch) -> None:
+        lost = any(begin <= (batch.fragment, batch.part) <= end for begin, end in holes)
+        (gap if lost else fed).append(batch)
+        if not lost:
+            camera.deliver(batch)
+
+    with stand(settings) as camera, Capture(video, settings.frames.root, deliver):
+        eventually(lambda: fed and fed[-1].fragment > holes[-1][1][0] + 2, 30, "go on")
+        assert len(children()) == 1
+    shown = [(each, counters_of(camera.folder / each.uri)) for each in camera.segments]
+    assert len({each.generation for each, _ in shown}) == 1
+    assert [number for _, numbers in shown for number in numbers] == numbers_of(fed, gap)
+    for each, numbers in shown[:-1]:
+        assert each.duration_seconds == pytest.approx(len(numbers) / 30, abs=0.002)
+    for (before, earlier), (each, later) in pairwise(shown):
+        assert each.discontinuity == (later[0] != earlier[-1] + 1)
+        missing = timedelta(seconds=(later[0] - earlier[-1] - 1) / 30)
+        off = each.captured_at - before.ended_at - missing
+        assert abs(off.total_seconds()) <= 0.003
+    assert sum(each.discontinuity for each, _ in shown) == 1 + len(holes)
+    assert decode_errors(camera.folder) == ""
+
+
+def numbers_of(fed: list[Batch], gap: list[Batch]) -> list[int]:
+    """Frame numbers that are shown: of what was fed, except what follows a lost key frame."""
+    shown: list[int] = []
+    number, whole = 0, True
+    for batch in sorted(fed + gap, key=lambda each: (each.fragment, each.part)):
+        whole = batch not in gap and (whole or batch.part == 0)
+        shown += range(number, number + batch.frames) if whole else []
+        number += batch.frames
+    return shown
+
+
+def test_frozen_children_hold_up_no_other_camera(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five are frozen, found stuck, killed, replaced and frozen again, beside one that runs."""
+    monkeypatch.setattr(generation_file, "SEGMENT_PATIENCE_SECONDS", 1.0)
+    settings = settings_of(tmp_path, playlist_segments=60)
+    frozen: set[int] = set()
+    with stand(settings) as spared, ExitStack() as stack:
+        stands = [spared]
+
+        def deliver(batch: Batch) -> None:
+            for each in stands:
+                each.deliver(batch)
+
+        stack.enter_context(Capture(video, settings.frames.root, deliver))
+        until_listed(spared, 1)
+        (child,) = children()
+        for number in range(2, 7):
+            name = f"camera-{number}"
+            (settings.frames.root / name).symlink_to("camera-1")
+            beside = stand_beside(settings, SystemClock(), spared.loop, name)
+            stands.append(stack.enter_context(beside))
+
+        def freeze_all() -> bool:
+            for each in set(children()) - {child} - frozen:
+                os.kill(each, signal.SIGSTOP)
+                frozen.add(each)
+            return len(frozen) >= 10
+
+        eventually(freeze_all, 30, "all were replaced")
+        until_listed(spared, len(spared.segments) + 2)
+        delays = [facts["delay_seconds"] for event, facts in spared.events if event == "live"]
+        assert children()
+        for each in stands[1:]:
+            each.loop.call(each.camera, partial(each.camera.abandon, "the test ends"))
+    assert len({each.generation for each in spared.segments}) == 1
+    assert spared.counters() == list(range(len(spared.counters())))
+    assert max(delays) < LIVE_BUDGET_SECONDS
+    eventually(lambda: not children(), 10, "nobody is left behind")
 
 
 def test_a_restart_goes_on_counting_after_a_discontinuity(tmp_path: Path, video: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from encoder import succession
-from encoder.camera import IDLE_SECONDS, MOST_HELD, RIPE_AGE_SECONDS, Camera
-from encoder.cursor import LIVE_BUDGET_SECONDS
+from encoder.backlog import MOST_HELD
+from encoder.camera import IDLE_SECONDS, RIPE_AGE_SECONDS, Camera
+from encoder.cursor import CATCH_UP_SECONDS, LIVE_BUDGET_SECONDS
 from encoder.loop import LoopWork
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.silence import TICKS, SoundFormat, silence
@@ -60,6 +61,8 @@ class FakeGeneration:
         self.words_so_far = "words"
         self.room = 10**9
         self.dead = self.ended = self.closed = self.killed = self.reaped = False
+        self.splits = True
+        self.holes: list[int] = []
         self.stuck: str | None = None
         self.fed: list[tuple[str, int, int]] = []
         self.silence: list[bytes] = []
@@ -68,8 +71,17 @@ class FakeGeneration:
         self.count = 0
         FakeGeneration.made.append(self)
 
-    def begin_fragment(self, _batch: Batch) -> None:
-        self.key_frames += 1
+    def begin_batch(self, batch: Batch, *, after_hole: bool) -> None:
+        self.key_frames += batch.part == 0
+        if after_hole:
+            self.holes.append(batch.fragment)
+
+    @property
+    def bears_holes(self) -> bool:
+        return not self.recipe.transcode
+
+    def splits_before(self, _batch: Batch) -> bool:
+        return self.splits
 
     def feed(self, reader: FrameReader, path: str, offset: int, length: int) -> int:
         if self.dead:
@@ -126,10 +138,13 @@ class Letter:
 class Room:
     """A camera, its frame store, and somebody who sends batches."""
 
-    def __init__(self, root: Path, turns: Turns | None = None) -> None:
+    def __init__(self, root: Path, turns: Turns | None = None, video: str = "auto") -> None:
         self.clock = SimulatedClock()
         self.settings = Settings.model_validate(
-            {"frames": {"url": f"file://{root}/frames"}, "live": {"url": f"file://{root}/live"}}
+            {
+                "frames": {"url": f"file://{root}/frames"},
+                "live": {"url": f"file://{root}/live", "video": video},
+            }
         )
         self.callbacks: dict[int, Callable[[], None]] = {}
         self.refused: list[str] = []
@@ -195,11 +210,18 @@ class Room:
     def send_body(self, body: bytes) -> Letter:
         letter = Letter(body)
         self.letters.append(letter)
-        self.camera.deliver(cast(Delivery, letter))
+        self.camera.deliver([cast(Delivery, letter)])
         return letter
 
     def send(self, batch: Batch) -> Letter:
         return self.send_body(batch.to_body())
+
+    def send_together(self, batches: list[Batch]) -> list[Letter]:
+        """They come while the loop is busy elsewhere."""
+        letters = [Letter(batch.to_body()) for batch in batches]
+        self.letters += letters
+        self.camera.deliver(cast(list[Delivery], letters))
+        return letters
 
     def go_on(self, batches: int = 1, *, sound: bool = True) -> list[Letter]:
         return [self.send(self.write(sound=sound)) for _ in range(batches)]
@@ -332,17 +354,99 @@ def test_a_child_that_takes_nothing_blocks_nobody(room: Room) -> None:
 def test_what_has_become_old_is_acknowledged_without_work(room: Room) -> None:
     generation = running(room)
     batch = room.write()
+    (room.store / batch.path).unlink()  # it is not even opened
     room.clock.advance(LIVE_BUDGET_SECONDS)
     before = skipped("old")
     assert room.send(batch).acked
     assert skipped("old") == before + 1
-    assert generation.closed
     assert len(generation.fed) == 2 * PARTS
 
 
-def test_cameras_that_were_late_begin_again_one_after_the_other(room: Room, tmp_path: Path) -> None:
+def test_after_what_was_too_old_the_same_ffmpeg_goes_on_at_a_key_frame(room: Room) -> None:
+    """A new one for each camera that is late would make all of them late, for ever."""
+    generation = running(room)
+    room.become_late()
+    room.go_on(PARTS)
+    assert FakeGeneration.made == [generation]
+    assert not generation.closed
+    path, offset, _ = generation.fed[2 * PARTS]
+    assert (path, offset) == (fragment_path("camera-1", room.epoch, 3), 0)
+    assert generation.holes == [3]
+
+
+def test_who_is_behind_goes_on_with_the_newest_key_frame(room: Room) -> None:
+    generation = running(room)
+    late = [room.write() for _ in range(10 * PARTS)]
+    room.clock.advance(CATCH_UP_SECONDS)
+    letters = room.send_together(late)
+    assert generation.holes == [late[-PARTS].fragment]
+    assert len(generation.fed) == 3 * PARTS
+    assert all(letter.acked for letter in letters[:-PARTS])
+    room.go_on(20 * PARTS)
+    assert len(generation.holes) == 1
+
+
+def test_who_missed_something_and_is_not_behind_leaves_out_no_more(room: Room) -> None:
+    generation = running(room)
+    room.lose(PARTS)
+    missed = room.fragment
+    waiting = [room.write() for _ in range(int(CATCH_UP_SECONDS / PART_SECONDS) // PARTS * PARTS)]
+    room.send_together(waiting)
+    assert generation.holes == [missed]
+    assert len(generation.fed) == 2 * PARTS + len(waiting)
+
+
+def test_who_is_not_too_late_leaves_out_nothing(room: Room) -> None:
+    generation = running(room)
+    room.send_together([room.write() for _ in range(int(LIVE_BUDGET_SECONDS / PART_SECONDS))])
+    assert generation.holes == []
+    assert all(acked(room)[:-PARTS])
+
+
+def test_a_hole_lies_between_segments_only(room: Room) -> None:
+    """Key frames that ffmpeg would not split at are left out too."""
+    generation = running(room)
+    room.lose()
+    generation.splits = False
+    room.go_on(1 + PARTS)
+    assert len(generation.fed) == 2 * PARTS
+    generation.splits = True
+    room.go_on(PARTS)
+    assert len(generation.fed) == 3 * PARTS
+    assert generation.holes == [4]
+
+
+def test_the_end_of_a_fragment_that_never_came_is_a_hole(room: Room) -> None:
+    """Numbers do not tell, since nobody knows how many parts a fragment has; its file does."""
+    generation = running(room, 2 * PARTS + 1)
+    room.lose()
+    room.go_on(PARTS)
+    assert generation.holes == [3]
+
+
+def test_a_fragment_that_went_while_it_was_shown_is_no_hole(room: Room) -> None:
+    generation = running(room)
+    (room.store / fragment_path("camera-1", room.epoch, 1)).unlink()
+    room.go_on(PARTS)
+    assert generation.holes == []
+    assert len(generation.fed) == 3 * PARTS
+
+
+def test_no_silence_stands_for_what_was_left_out(room: Room) -> None:
+    generation = running(room)
+    room.go_on(PARTS, sound=False)
+    room.lose(4 * PARTS)
+    room.go_on(PARTS)
+    assert generation.holes == [7]
+    assert generation.silence == []
+
+
+def test_transcoded_cameras_that_missed_something_begin_again_one_after_the_other(
+    room: Room, tmp_path: Path
+) -> None:
     turns = Turns(room.clock)
-    one, other = Room(tmp_path / "one", turns), Room(tmp_path / "other", turns)
+    one = Room(tmp_path / "one", turns, video="h264")
+    other = Room(tmp_path / "other", turns, video="h264")
     for each in (one, other):
         each.go_on(2 * PARTS)
         each.become_late()
@@ -355,6 +459,19 @@ def test_cameras_that_were_late_begin_again_one_after_the_other(room: Room, tmp_
     room.clock.advance(SPACING_SECONDS)
     other.go_on(2 * PARTS)
     assert len(FakeGeneration.made) == before + 2
+
+
+def test_a_transcoded_camera_that_is_behind_begins_with_a_new_key_frame(
+    room: Room, tmp_path: Path
+) -> None:
+    room = Room(tmp_path / "transcoded", video="h264")
+    room.go_on(2 * PARTS)
+    late = [room.write() for _ in range(10 * PARTS)]
+    room.clock.advance(CATCH_UP_SECONDS)
+    room.send_together(late)
+    room.go_on(1)
+    second = FakeGeneration.made[1]
+    assert second.fed[0][0] == late[-PARTS].path
 
 
 def test_a_camera_that_was_not_late_waits_for_no_turn(room: Room, tmp_path: Path) -> None:
@@ -377,15 +494,23 @@ def test_what_a_silent_camera_left_in_ffmpeg_comes_out(room: Room) -> None:
     assert generation.closed
 
 
-def test_a_gap_ends_the_run_and_the_next_key_frame_begins_another(room: Room) -> None:
-    first = running(room)
+def test_after_a_gap_the_run_goes_on_at_the_next_key_frame(room: Room) -> None:
+    generation = running(room)
     room.lose()
     (letter,) = room.go_on()
     assert letter.acked
-    assert first.closed
     room.go_on(2 * PARTS)
-    assert len(FakeGeneration.made) == 2
-    assert len(first.fed) == 2 * PARTS
+    assert FakeGeneration.made == [generation]
+    assert len(generation.fed) == 4 * PARTS
+    assert generation.holes == [3]
+
+
+def test_what_is_left_of_another_epoch_ends_the_run(room: Room) -> None:
+    generation = running(room)
+    room.new_epoch()
+    room.lose()
+    assert room.go_on()[0].acked
+    assert generation.closed
 
 
 def test_a_repeated_batch_is_fed_once(room: Room) -> None:
@@ -576,6 +701,10 @@ def test_a_dropped_camera_writes_nothing_more(room: Room) -> None:
     generation.write_segment()
     room.camera.abandon("frozen")
     assert room.camera.done.is_set()
+    assert generation.killed
+    assert not generation.reaped  # it is not gone yet, and nobody waits
+    room.callbacks[generation.exit_fd]()
+    assert generation.reaped
     assert room.callbacks == {}
     assert not (room.live / NAME).exists()
     (letter,) = room.go_on()

@@ -41,15 +41,15 @@ def batch(fragment: int, part: int, **facts: Any) -> Batch:
     [
         (batch(3, 2), Step.FEED, ""),
         (batch(4, 0), Step.FEED, ""),
-        (batch(3, 3), Step.BREAK, "gap"),
-        (batch(3, 2, offset=2001), Step.BREAK, "gap"),
-        (batch(4, 1), Step.BREAK, "gap"),
-        (batch(5, 0), Step.BEGIN, "gap"),
-        (batch(3, 1), Step.SKIP, "repeated"),
-        (batch(2, 7), Step.SKIP, "repeated"),
+        (batch(3, 3), Step.LEAVE_OUT, "gap"),
+        (batch(3, 2, offset=2001), Step.LEAVE_OUT, "gap"),
+        (batch(4, 1), Step.LEAVE_OUT, "gap"),
+        (batch(5, 0), Step.RESUME, "gap"),
+        (batch(3, 1), Step.REPEATED, "repeated"),
+        (batch(2, 7), Step.REPEATED, "repeated"),
         (batch(0, 0, epoch=OTHER_EPOCH), Step.BEGIN, ""),
         (batch(3, 2, epoch=OTHER_EPOCH), Step.BREAK, "gap"),
-        (batch(4, 0, offset=5), Step.BREAK, "gap"),
+        (batch(4, 0, offset=5), Step.LEAVE_OUT, "gap"),
     ],
 )
 def test_after_part_1_of_fragment_3(following: Batch, step: Step, reason: str) -> None:
@@ -57,17 +57,30 @@ def test_after_part_1_of_fragment_3(following: Batch, step: Step, reason: str) -
     assert (verdict.step, verdict.reason) == (step, reason)
 
 
+def test_once_something_was_left_out_only_a_key_frame_goes_on() -> None:
+    broken = Cursor.after(batch(3, 1)).broken_off()
+    for each, step in ((batch(3, 2), Step.LEAVE_OUT), (batch(4, 0), Step.RESUME)):
+        assert judge(broken, each, 0.1).step is step
+
+
+def test_only_the_file_can_tell_whether_the_fragment_before_was_whole() -> None:
+    cursor = Cursor.after(batch(3, 1))
+    assert cursor.may_lack_the_end(batch(4, 0))
+    assert not cursor.may_lack_the_end(batch(3, 2))
+    assert not cursor.may_lack_the_end(batch(5, 0))  # it is known to have missed something
+
+
 def test_a_run_begins_at_a_key_frame_only() -> None:
     assert judge(None, batch(9, 0), 0.1).step is Step.BEGIN
     verdict = judge(None, batch(9, 1), 0.1)
-    assert (verdict.step, verdict.reason) == (Step.BREAK, "no-key-frame")
+    assert (verdict.step, verdict.reason) == (Step.LEAVE_OUT, "no-key-frame")
 
 
 @pytest.mark.parametrize("cursor", [None, Cursor.after(batch(3, 1))])
 def test_what_is_old_is_never_fed(cursor: Cursor | None) -> None:
     for each in (batch(3, 2), batch(4, 0)):
         verdict = judge(cursor, each, LIVE_BUDGET_SECONDS + 0.1)
-        assert (verdict.step, verdict.reason) == (Step.BREAK, "old")
+        assert (verdict.step, verdict.reason) == (Step.LEAVE_OUT, "old")
 
 
 def test_a_clock_that_is_behind_ingest_harms_nothing() -> None:
@@ -88,8 +101,8 @@ def test_what_is_fed_is_whole_from_a_key_frame_on(fates: list[str]) -> None:
                 same = cursor.fragment == each.fragment and cursor.part == each.part - 1
                 assert same or (each.part == 0 and cursor.fragment == each.fragment - 1)
                 cursor = Cursor.after(each)
-            elif verdict.step is Step.BEGIN:
+            elif verdict.step in {Step.BEGIN, Step.RESUME}:
                 assert each.part == 0
                 cursor = Cursor.after(each)
-            elif verdict.step is Step.BREAK:
-                cursor = None
+            elif verdict.step is Step.LEAVE_OUT and cursor is not None:
+                cursor = cursor.broken_off()

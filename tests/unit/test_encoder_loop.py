@@ -114,6 +114,27 @@ def test_a_process_that_was_frozen_drops_its_cameras_before_anything_else() -> N
     loop.stop()
 
 
+def test_what_was_dropped_at_the_end_is_seen_off(loop: Loop) -> None:
+    """A killed child is gone a moment later: somebody must reap it."""
+    read, write = os.pipe()
+    seen = threading.Event()
+
+    class Dropped(Work):
+        def abandon(self, reason: str) -> None:
+            super().abandon(reason)
+            loop.watch(read, selectors.EVENT_READ, self, self.see)
+            threading.Timer(0.05, os.close, [write]).start()
+
+        def see(self) -> None:
+            loop.unwatch(read)
+            os.close(read)
+            seen.set()
+
+    loop.call(None, lambda: loop.add(Dropped()))
+    loop.stop()
+    assert seen.is_set()
+
+
 def test_what_is_left_at_the_end_is_dropped(loop: Loop) -> None:
     work = Work()
     loop.call(None, lambda: loop.add(work))

@@ -1,0 +1,75 @@
+"""A seat passes on all that has come at once: who is behind must see the newest."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from encoder import seat as seat_file
+from encoder.loop import Loop
+from encoder.seat import CameraSeat
+from encoder.turns import Turns
+from shared.clock import SimulatedClock
+from shared.config import Settings
+from shared.link import Link
+from shared.log import get_logger
+from shared.worker import WorkerContext
+
+
+class BusyLoop:
+    """It has no time until the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+    def call(self, _work: object, callback: Callable[[], None]) -> None:
+        self.calls.append(callback)
+
+    def add(self, work: object) -> None: ...
+
+    def turn(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+
+
+class FakeCamera:
+    def __init__(self, *_: object) -> None:
+        self.delivered: list[list[object]] = []
+
+    def deliver(self, deliveries: list[object]) -> None:
+        self.delivered.append(deliveries)
+
+
+def test_deliveries_that_come_while_the_loop_is_busy_are_passed_on_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, loop, clock = FakeCamera(), BusyLoop(), SimulatedClock()
+    monkeypatch.setattr(seat_file, "Camera", lambda *_: camera)
+    context = SimpleNamespace(
+        settings=Settings.model_validate({"live": {"url": f"file://{tmp_path}"}}),
+        clock=clock,
+        log=get_logger(),
+        name="encoder",
+    )
+    taken: dict[str, Any] = {}
+    link = SimpleNamespace(
+        consume=lambda _queue, **options: taken.update(options), send_to_lost=lambda *_: None
+    )
+    CameraSeat(
+        "camera-1",
+        cast(WorkerContext, context),
+        cast(Link, link),
+        cast(Loop, loop),
+        Turns(clock),
+    )
+    loop.turn()
+    for number in range(3):
+        taken["on_delivery"](number)
+    assert len(loop.calls) == 1
+    loop.turn()
+    taken["on_delivery"](3)
+    loop.turn()
+    assert camera.delivered == [[0, 1, 2], [3]]
