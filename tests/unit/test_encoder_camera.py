@@ -432,6 +432,14 @@ def test_a_fragment_that_went_while_it_was_shown_is_no_hole(room: Room) -> None:
     assert len(generation.fed) == 3 * PARTS
 
 
+def test_what_was_left_out_is_a_hole_even_if_its_fragment_is_gone(room: Room) -> None:
+    generation = running(room, 2 * PARTS + 1)
+    room.become_late()
+    (room.store / fragment_path("camera-1", room.epoch, 2)).unlink()
+    room.go_on(PARTS)
+    assert generation.holes == [3]
+
+
 def test_no_silence_stands_for_what_was_left_out(room: Room) -> None:
     generation = running(room)
     room.go_on(PARTS, sound=False)
