@@ -15,7 +15,7 @@ from analyzer.local import LocalProvider
 from analyzer.measurement import Measurement, measure
 from analyzer.observation import Observation
 from analyzer.outcome import Ok
-from analyzer.pictures import DecodedPicture, PictureReader, Polygon
+from analyzer.pictures import DecodedPicture, PictureReader, Polygon, Sketch
 from analyzer.provider import Context, Provider
 from analyzer.result import Remote, remote_facts
 from shared import messages
@@ -59,6 +59,9 @@ class Judge:
         self._remote = remote
         self._clock = clock
         self._log = log
+        self._last: dict[str, tuple[str, int, Sketch]] = {}
+        """Of each camera the last picture of the sample judged last: the next sample's `previous`,
+        if that comes here too. Epoch and fragment say whether it is."""
 
     def camera_of(self, sample: Sample) -> CameraSettings:
         """The sample's camera. Raises BadMessage for one that is not ours to judge."""
@@ -73,8 +76,8 @@ class Judge:
     def judge(self, sample: Sample) -> Judgement:
         """Raises BadMessage, or NoPictures when nothing can be seen of it any more."""
         camera = self.camera_of(sample)
+        previous = self._sketch(sample.previous, camera.privacy_masks) if sample.previous else None
         pictures = self._read_all(sample, camera.privacy_masks)
-        previous = self._read(sample.previous, camera.privacy_masks) if sample.previous else None
         measurement = measure(pictures, previous)
         picture = pictures[measurement.most_changed]
         if not self._gate.opens(measurement, heartbeat=sample.heartbeat):
@@ -105,11 +108,24 @@ class Judge:
         return remote_facts(outcome.state, outcome.reason, gemini.model, outcome.usage), None
 
     def _read_all(self, sample: Sample, masks: Sequence[Polygon]) -> list[DecodedPicture]:
-        read = [self._read(reference, masks) for reference in sample.pictures]
-        pictures = [picture for picture in read if isinstance(picture, DecodedPicture)]
-        if pictures:
-            return pictures
-        raise NoPictures("none of the sample's pictures is there and whole")
+        pictures: list[DecodedPicture] = []
+        for reference in sample.pictures:
+            picture = self._read(reference, masks)
+            if picture is not None:
+                pictures.append(picture)
+                last = (reference.epoch, reference.fragment, picture.sketch)
+        if not pictures:
+            raise NoPictures("none of the sample's pictures is there and whole")
+        self._last[sample.camera] = last
+        return pictures
+
+    def _sketch(self, reference: messages.Picture, masks: Sequence[Polygon]) -> Sketch | None:
+        """Of a picture that was perhaps read before."""
+        last = self._last.get(reference.camera)
+        if last is not None and last[:2] == (reference.epoch, reference.fragment):
+            return last[2]
+        picture = self._read(reference, masks)
+        return None if picture is None else picture.sketch
 
     def _read(self, reference: messages.Picture, masks: Sequence[Polygon]) -> DecodedPicture | None:
         """None, counted and logged, for a picture that cannot be had."""

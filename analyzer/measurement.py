@@ -9,15 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from analyzer.observation import View
-from analyzer.pictures import DecodedPicture
+from analyzer.pictures import DecodedPicture, Sketch
 
-COMPARED_WIDTH = 160
-"""Pixels; a person at the far wall of a room is still about 100 pixels large in it."""
 CHANGED_LEVELS = 24
 """A pixel has changed when it differs by more of 256 levels; noise after the blur stays under 8."""
 DARK_LEVEL = 24
@@ -47,18 +43,18 @@ class Measurement:
         return View.COVERED if self.spread < FLAT_LEVELS else View.CLEAR
 
 
-def measure(pictures: Sequence[DecodedPicture], previous: DecodedPicture | None) -> Measurement:
+def measure(pictures: Sequence[DecodedPicture], previous: Sketch | None) -> Measurement:
     """Compare the pictures (oldest first, at least one) with each other and with `previous`.
 
     A single picture with nothing to compare it with counts as changed.
     """
-    chain = pictures if previous is None else [previous, *pictures]
+    sketches = [picture.sketch for picture in pictures]
+    chain = sketches if previous is None else [previous, *sketches]
     shares = [changed_share(one, other) for one, other in pairwise(chain)]
     if previous is None:
         shares = [1.0 if len(pictures) == 1 else 0.0, *shares]
     most_changed = int(np.argmax(shares)) if max(shares) > 0 else len(pictures) - 1
-    gray, seen = _compared(pictures[-1])
-    values = gray[seen]
+    values = sketches[-1].gray[sketches[-1].seen].astype(np.float32)
     return Measurement(
         changed_share=round(max(shares), 4),
         most_changed=most_changed,
@@ -67,25 +63,13 @@ def measure(pictures: Sequence[DecodedPicture], previous: DecodedPicture | None)
     )
 
 
-def changed_share(before: DecodedPicture, after: DecodedPicture) -> float:
+def changed_share(before: Sketch, after: Sketch) -> float:
     """Share (0..1) of the pixels seen in both that differ; 1.0 if their shapes do."""
-    (one, one_seen), (other, other_seen) = _compared(before), _compared(after)
-    if one.shape != other.shape:
+    if before.gray.shape != after.gray.shape:
         return 1.0
-    seen = one_seen & other_seen
+    seen = before.seen & after.seen
     if not seen.any():
         return 0.0
-    difference = (other - one)[seen]
+    difference = after.gray[seen].astype(np.float32) - before.gray[seen]
     difference -= np.median(difference)
     return float(np.mean(np.abs(difference) > CHANGED_LEVELS))
-
-
-def _compared(picture: DecodedPicture) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Small blurred gray (float32, 0..255) and where it is seen (bool), both (height, width)."""
-    height, width = picture.pixels.shape[:2]
-    size = (COMPARED_WIDTH, max(1, round(COMPARED_WIDTH * height / width)))
-    gray = cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-    blurred = cv2.GaussianBlur(small, (5, 5), 0).astype(np.float32)
-    seen = cv2.resize(picture.visible, size, interpolation=cv2.INTER_AREA) == 255
-    return blurred, seen.astype(np.bool_)

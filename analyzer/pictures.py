@@ -1,10 +1,10 @@
 """Key frames as pictures: bytes of the frame store in, masked BGR arrays and JPEG out.
 
 A sample refers to the first bytes of a few fragments, up to the end of the key frame. PyAV decodes
-that one frame, it is scaled to the long edge that the configuration asks for, and the camera's
-privacy masks are painted black at once: no later step (gate, local measurement, remote model,
-stored picture) has ever had what they hide. What cannot be decoded is a BadFragment; it costs this
-one picture.
+that one frame, once, it is scaled to the long edge that the configuration asks for, and the
+camera's privacy masks are painted black at once: no later step (gate, local measurement, remote
+model, stored picture) has ever had what they hide. What cannot be decoded is a BadFragment; it
+costs this one picture.
 """
 
 import io
@@ -28,8 +28,23 @@ KEY_FRAME_LIMIT_BYTES = 16 * 1024 * 1024
 """No key frame of a room camera comes near it; a larger reference is refused unread."""
 PIXELS_LIMIT = 8192 * 8192
 JPEG_QUALITY = 85
+SKETCH_WIDTH = 160
+"""Pixels; a person at the far wall of a room is still about 100 pixels large in it."""
+_UNPROBED = {"codec_whitelist": "none"}
+"""Opening a container decodes until its streams are known, which costs as much again as the key
+frame itself; with no decoder allowed the parser's word is taken, and only we decode."""
 
 Polygon = Sequence[Point]
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """A picture as it is compared with others: small, gray and blurred."""
+
+    gray: NDArray[np.uint8]
+    """Shape (height, SKETCH_WIDTH), uint8."""
+    seen: NDArray[np.bool_]
+    """Where no mask is; the same shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +64,17 @@ class DecodedPicture:
         if not good:
             raise BadFragment("OpenCV could not write a JPEG of the picture")
         return data.tobytes()
+
+    @cached_property
+    def sketch(self) -> Sketch:
+        """The picture as the change gate compares it."""
+        height, width = self.pixels.shape[:2]
+        size = (SKETCH_WIDTH, max(1, round(SKETCH_WIDTH * height / width)))
+        gray = cv2.cvtColor(self.pixels, cv2.COLOR_BGR2GRAY)
+        small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        blurred = np.asarray(cv2.GaussianBlur(small, (5, 5), 0), dtype=np.uint8)
+        seen = cv2.resize(self.visible, size, interpolation=cv2.INTER_AREA) == 255
+        return Sketch(blurred, seen.astype(np.bool_))
 
 
 class PictureReader:
@@ -84,12 +110,18 @@ def decode_key_frame(data: bytes, long_edge_pixels: int) -> NDArray[np.uint8]:
         raise BadFragment(f"the key frame cannot be decoded: {error}") from error
 
 
+def opened(data: bytes) -> av.container.InputContainer:
+    """An MPEG-TS slice, of which nothing has been decoded. Raises av.FFmpegError."""
+    return av.open(io.BytesIO(data), mode="r", format="mpegts", container_options=_UNPROBED)
+
+
 def _first_key_frame(data: bytes) -> av.VideoFrame:
-    with av.open(io.BytesIO(data), mode="r", format="mpegts") as container:
+    with opened(data) as container:
         if not container.streams.video:
             raise BadFragment("the fragment holds no video")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # one frame: threads would only cost
+        stream.codec_context.options = {"max_pixels": str(PIXELS_LIMIT)}
         if stream.codec_context.width * stream.codec_context.height > PIXELS_LIMIT:
             raise BadFragment("the picture is larger than any camera makes")
         for packet in container.demux(stream):
@@ -118,5 +150,6 @@ def masked(
     for polygon in masks:
         corners = np.array([(x * width, y * height) for x, y in polygon]).round().astype(np.int32)
         cv2.fillPoly(visible, [corners], 0)
-    pixels[visible == 0] = 0
+    if len(masks):
+        pixels[visible == 0] = 0
     return DecodedPicture(captured_at, pixels, visible)

@@ -8,7 +8,7 @@ from analyzer.local import LocalProvider
 from analyzer.measurement import changed_share, measure
 from analyzer.observation import Activity, Presence, View
 from analyzer.outcome import NO_CALL
-from analyzer.pictures import masked
+from analyzer.pictures import DecodedPicture, masked
 from analyzer.prompt import Language
 from analyzer.provider import Context
 from tests.analyzer_samples import START, Pixels, picture, room
@@ -21,15 +21,19 @@ def noisy(pixels: Pixels, seed: int) -> Pixels:
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
+def changed(before: DecodedPicture, after: DecodedPicture) -> float:
+    return changed_share(before.sketch, after.sketch)
+
+
 def test_sensor_noise_is_no_change() -> None:
     pictures = [picture(noisy(room(), seed)) for seed in range(4)]
-    measurement = measure(pictures[1:], pictures[0])
+    measurement = measure(pictures[1:], pictures[0].sketch)
     assert measurement.changed_share < 0.001
     assert not GATE.opens(measurement, heartbeat=False)
 
 
 def test_a_light_that_goes_brighter_everywhere_is_no_change() -> None:
-    assert changed_share(picture(room()), picture(room(light=35))) < 0.001
+    assert changed(picture(room()), picture(room(light=35))) < 0.001
 
 
 def test_a_child_sized_thing_that_moves_is_a_change() -> None:
@@ -42,13 +46,13 @@ def test_a_child_sized_thing_that_moves_is_a_change() -> None:
 
 def test_a_change_between_two_intervals_is_seen() -> None:
     still = [picture(room(ball_at=(300, 300))) for _ in range(3)]
-    assert not GATE.opens(measure(still, still[0]), heartbeat=False)
-    assert GATE.opens(measure(still, picture(room())), heartbeat=False)
+    assert not GATE.opens(measure(still, still[0].sketch), heartbeat=False)
+    assert GATE.opens(measure(still, picture(room()).sketch), heartbeat=False)
 
 
 def test_a_heartbeat_is_judged_changed_or_not() -> None:
     still = [picture(room())] * 2
-    assert GATE.opens(measure(still, still[0]), heartbeat=True)
+    assert GATE.opens(measure(still, still[0].sketch), heartbeat=True)
 
 
 def test_a_lone_picture_with_nothing_before_it_is_judged() -> None:
@@ -56,21 +60,21 @@ def test_a_lone_picture_with_nothing_before_it_is_judged() -> None:
 
 
 def test_another_picture_shape_is_a_change() -> None:
-    assert changed_share(picture(room()), picture(room()[:, :320])) == 1.0
+    assert changed(picture(room()), picture(room()[:, :320])) == 1.0
 
 
 def test_what_moves_under_a_mask_is_no_change() -> None:
     right_half = [[(0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0)]]
     before = masked(room(ball_at=(500, 300)), right_half, START)
     after = masked(room(ball_at=(560, 100)), right_half, START)
-    assert changed_share(before, after) == 0.0
+    assert changed(before, after) == 0.0
 
 
 def test_a_change_is_a_share_of_what_is_seen() -> None:
     left_half = [[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]]
     before, after = room(ball_at=(400, 300)), room(ball_at=(560, 100))
-    whole = changed_share(picture(before), picture(after))
-    half = changed_share(masked(before, left_half, START), masked(after, left_half, START))
+    whole = changed(picture(before), picture(after))
+    half = changed(masked(before, left_half, START), masked(after, left_half, START))
     assert half == pytest.approx(2 * whole, rel=0.1)
 
 

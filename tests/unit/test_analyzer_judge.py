@@ -172,6 +172,25 @@ def test_nothing_changed_means_no_call_unless_it_is_a_heartbeat(tmp_path: Path) 
     assert judge.judge(sample(pictures[1:], pictures[0], heartbeat=True)).observation == PLAYING
 
 
+def test_the_picture_before_is_remembered_and_not_read_again(tmp_path: Path) -> None:
+    put = [put_fragment(tmp_path, number, key_frame(room()), number) for number in range(3)]
+    put.append(put_fragment(tmp_path, 3, key_frame(room(ball_at=(300, 300))), 3))
+    judge = make(tmp_path, None)
+    assert judge.judge(sample(put[1:2], put[0])).observation is None
+    (tmp_path / put[1].path).unlink()
+    assert judge.judge(sample(put[2:3], put[1])).measurement.changed_share == 0.0
+    assert judge.judge(sample(put[3:4], put[2])).measurement.changed_share > 0.02
+
+
+def test_another_picture_before_than_the_remembered_one_is_read(tmp_path: Path) -> None:
+    put = [put_fragment(tmp_path, number, key_frame(room()), number) for number in range(3)]
+    ball = key_frame(room(ball_at=(300, 300)))
+    other = put_fragment(tmp_path, 1, ball, 1, epoch=new_epoch(START + timedelta(seconds=9)))
+    judge = make(tmp_path, None)
+    assert judge.judge(sample(put[1:2], put[0])).observation is None
+    assert judge.judge(sample(put[2:3], other)).measurement.changed_share > 0.02
+
+
 def test_a_picture_that_is_gone_or_damaged_costs_only_itself(tmp_path: Path, moved: Any) -> None:
     before = put_fragment(tmp_path, 8, key_frame(room()), -60)
     broken = put_fragment(tmp_path, 9, b"\x47" * 1880, 30)

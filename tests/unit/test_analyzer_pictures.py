@@ -12,6 +12,7 @@ from analyzer.pictures import (
     PictureReader,
     decode_key_frame,
     masked,
+    opened,
     scaled_size,
 )
 from shared.errors import BadFragment, FragmentGone
@@ -56,6 +57,21 @@ def test_bytes_that_are_no_key_frame_are_refused(damage: object) -> None:
     assert callable(damage)
     with pytest.raises(BadFragment):
         decode_key_frame(damage(key_frame(room())), 640)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_opening_a_fragment_decodes_nothing(codec: Literal["libx264", "libx265"]) -> None:
+    """Only a decoder knows the pixel format: the key frame is then decoded once, by us."""
+    with opened(key_frame(room(), codec)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.width, context.height) == (640, 360)
+        assert context.format is None
+
+
+def test_a_picture_larger_than_any_camera_makes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.pictures.PIXELS_LIMIT", 640 * 360 - 1)
+    with pytest.raises(BadFragment, match="larger than any camera"):
+        decode_key_frame(key_frame(room()), 640)
 
 
 def test_masks_are_black_before_anything_else_sees_the_picture(tmp_path: Path) -> None:
