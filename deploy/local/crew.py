@@ -2,9 +2,11 @@
 
 Each worker is a process of its own with its log in `log/<name>.log`, its pid in `run/<name>.pid`
 and a metrics port of its own. One that dies is started again after a pause that grows while it
-keeps dying; one that says its configuration is wrong (exit code 2) is not, since that would only
-repeat the sentence. All programs are started from the thread that calls here: it must live as
-long as they do.
+keeps dying. One that says at its first start that its configuration is wrong (exit code 2) is not:
+that would only repeat the sentence, and a person is there to read it. Later the same words come of
+a port that is taken or a bucket that refuses for a moment, and must not end the recording: they are
+logged, and it is started again like any other. All programs are started from the thread that calls
+here: it must live as long as they do.
 """
 
 import os
@@ -21,6 +23,7 @@ from shared.messages import Stage
 from shared.worker import MISCONFIGURED_EXIT
 
 HELD_SECONDS = 60.0
+"""A life of this length was good: the next pause is the first again."""
 
 
 class Worker:
@@ -45,17 +48,22 @@ class Worker:
         self._pid_file.write_text(f"{self.program.pid}\n", encoding="ascii")
 
     def watch(self, now: float, log: Log) -> None:
-        """Start it again if it has died and the pause is over. Raises Misconfigured."""
+        """Start it again if it has died and the pause is over.
+
+        Raises Misconfigured if its very first start was refused.
+        """
         if self.program.is_running:
             return
         if self._again_at is None:
             code = self.program.exit_code
-            if code == MISCONFIGURED_EXIT:
-                raise Misconfigured(self.program.last_words)
             held = now - self._started_at > HELD_SECONDS
+            refused = self.program.last_words if code == MISCONFIGURED_EXIT else None
+            if refused is not None and not self.restarts and not held:
+                raise Misconfigured(refused)
             self._failures = 0 if held else self._failures + 1
             self._again_at = now + pause_seconds(self._failures)
-            log.warning("worker died", action="crew.died", name=self.name, exit_code=code)
+            why = {} if refused is None else {"reason": refused}
+            log.warning("worker died", action="crew.died", name=self.name, exit_code=code, **why)
         elif now >= self._again_at:
             self.program.kill()  # whatever it left in its group
             self.restarts += 1
