@@ -57,10 +57,7 @@ class Broker:
 
         Raises MissingProgram, Misconfigured if a chosen port is in use.
         """
-        if not _SERVER.exists():
-            raise MissingProgram(
-                "rabbitmq-server is not installed; run: apt-get install rabbitmq-server"
-            )
+        find_server()
         self._folder = private_folder(folder)
         self.ports = kept_ports(self._folder / "ports.json", PORTS, ports or {})
         kept = kept_secrets(self._folder / "secrets.json", ("password", "cookie"))
@@ -192,3 +189,12 @@ class Broker:
                 f"+S 2:2 -kernel inet_dist_use_interface {{{loopback}}}"
             ),
         }
+
+
+def find_server() -> Path:
+    """The script that starts a node. Raises MissingProgram."""
+    if not _SERVER.exists():
+        raise MissingProgram(
+            "rabbitmq-server is not installed; run: apt-get install rabbitmq-server"
+        )
+    return _SERVER

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from deploy.local.broker import Broker
+from deploy.local.broker import Broker, find_server
 from deploy.local.crew import Crew, worker_names
+from deploy.local.needs import require_programs
 from deploy.local.ports import kept_ports
 from deploy.local.secret import private_folder, write_private
 from deploy.local.status import Watch, fetch
-from deploy.local.store import Store
+from deploy.local.store import Store, find_weed
 from shared import config
 from shared.clock import Clock
 from shared.errors import CradleError, Misconfigured
@@ -58,7 +59,7 @@ class House:
         log: Log,
         say: Callable[[str], None],
     ) -> None:
-        """Checks the configuration. Raises Misconfigured before anything has started."""
+        """Checks configuration and machine. Raises Misconfigured before anything has started."""
         self._config_file = config_file.resolve()
         self._data = data.resolve()
         self._counts = {stage: counts.get(stage, 1) for stage in RUN_ORDER}
@@ -71,6 +72,7 @@ class House:
             raise Misconfigured("cameras: there is none; add at least one with id and source")
         for camera in self.settings.cameras:
             camera.password()
+        self._require_programs()
         self._lock: TextIO | None = None
         self._broker: Broker | None = None
         self._store: Store | None = None
@@ -78,6 +80,13 @@ class House:
         self._environment: dict[str, str] = {}
         self._page_lines: dict[str, str] = {}
         self.pages: list[Page] = []
+
+    def _require_programs(self) -> None:
+        require_programs()
+        if self._needs_broker:
+            find_server()
+        if self._needs_store:
+            find_weed()
 
     # -- up -----------------------------------------------------------------------------------
 
@@ -127,11 +136,11 @@ class House:
 
     def _start_servers(self) -> None:
         """Start broker and store, whichever the configuration leaves to us, side by side."""
-        if not self._is_given("CRADLE_BROKER__URL", ("broker", "url")):
+        if self._needs_broker:
             self._say("starting the broker (RabbitMQ)")
             self._broker = Broker(self._data / "broker")
             self._broker.start()
-        if not self._is_given("CRADLE_ARCHIVE__ENDPOINT", ("archive", "endpoint")):
+        if self._needs_store:
             self._say("starting the object store (SeaweedFS)")
             self._store = Store(self._data / "store")
             self._store.start()
@@ -171,6 +180,15 @@ class House:
         lines = self._environment | self._page_lines
         text = "".join(f"{key}={value}\n" for key, value in sorted(lines.items()))
         write_private(self._data / "run" / "connections.env", text)
+
+    @property
+    def _needs_broker(self) -> bool:
+        """Whether the configuration leaves the broker to us."""
+        return not self._is_given("CRADLE_BROKER__URL", ("broker", "url"))
+
+    @property
+    def _needs_store(self) -> bool:
+        return not self._is_given("CRADLE_ARCHIVE__ENDPOINT", ("archive", "endpoint"))
 
     def _is_given(self, variable: str, keys: tuple[str, str]) -> bool:
         section: Any = self._content.get(keys[0])

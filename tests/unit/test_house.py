@@ -1,0 +1,75 @@
+"""What `cradle up` refuses before it has started or written anything."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import yaml
+
+from deploy.local import broker, house, needs
+from deploy.local.house import House
+from shared.clock import SimulatedClock
+from shared.errors import MissingProgram
+
+ELSEWHERE = {
+    "broker": {"url": "amqp://127.0.0.1:5672/%2F"},
+    "archive": {
+        "endpoint": "http://127.0.0.1:9000",
+        "access_key": "key",
+        "secret_key": "secret",
+    },
+}
+"""Broker and store of somebody else: nothing private is started."""
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., House]:
+    """Builds a house with one camera on a machine where everything is installed."""
+    for variable in ("CRADLE_BROKER__URL", "CRADLE_ARCHIVE__ENDPOINT"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(needs, "find_program", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(broker, "_SERVER", tmp_path)
+    monkeypatch.setattr(house, "find_weed", lambda: "/usr/bin/weed")
+
+    def of(source: str = "test:", **sections: Any) -> House:
+        content = {"cameras": [{"id": "camera-1", "source": source}], **sections}
+        file = tmp_path / "cradle.yaml"
+        file.write_text(yaml.safe_dump(content))
+        data = tmp_path / "data"
+        try:
+            return House(file, data, {}, SimulatedClock(), structlog.get_logger(), lambda _: None)
+        finally:
+            assert not data.exists()
+
+    return of
+
+
+def _raise_missing(name: str, missing: str) -> str:
+    if name == missing:
+        raise MissingProgram(f"{name} is not installed")
+    return f"/usr/bin/{name}"
+
+
+@pytest.mark.parametrize("missing", ["ffmpeg", "setpriv"])
+def test_a_missing_program_is_named_before_anything_starts(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    build(**ELSEWHERE)
+    monkeypatch.setattr(needs, "find_program", lambda name: _raise_missing(name, missing))
+    with pytest.raises(MissingProgram, match=missing):
+        build(**ELSEWHERE)
+
+
+def test_a_missing_server_matters_only_if_it_would_be_started(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    build()
+    monkeypatch.setattr(house, "find_weed", lambda: _raise_missing("weed", "weed"))
+    with pytest.raises(MissingProgram, match="weed"):
+        build()
+    monkeypatch.setattr(broker, "_SERVER", tmp_path / "none")
+    with pytest.raises(MissingProgram, match="apt-get install rabbitmq-server"):
+        build()
+    build(**ELSEWHERE)
