@@ -279,6 +279,9 @@ def everything_is_announced_and_an_orderly_stop_ends_the_epoch(station: Station)
     assert station.records == told  # each once
     station.check_store()
     fragments = [each for each in told if isinstance(each, Fragment)]
+    frames = sum(each.frames for each in fragments)
+    eventually(lambda: sum(batch.frames for batch in station.batches) >= frames, SECONDS)
+    eventually(lambda: station.samples and len(station.events) >= 2, SECONDS)
     for each in fragments:
         mine = [batch for batch in station.batches if batch.path == each.path]
         assert [batch.offset for batch in mine] == sorted(batch.offset for batch in mine)
@@ -286,7 +289,6 @@ def everything_is_announced_and_an_orderly_stop_ends_the_epoch(station: Station)
         assert sum(batch.bytes for batch in mine) == each.bytes
     assert [each.event for each in station.events] == ["online", "offline"]
     assert station.events[-1].detail == {"reason": "ingest was stopped"}
-    assert station.samples
     assert {picture.path for sample in station.samples for picture in sample.pictures} <= {
         each.path for each in fragments
     }
