@@ -25,6 +25,7 @@ from archiver.reconcile import (
 )
 from shared.clipfolder import midnight
 from shared.clock import milliseconds
+from shared.errors import Unavailable
 from shared.framestore import EpochIndex
 from shared.manifest import Manifest
 from shared.topology import EVENTS
@@ -79,7 +80,7 @@ class Housekeeping:
             return
         try:
             indices = future.result()
-        except OSError as error:
+        except (OSError, Unavailable) as error:  # no reason to stop archiving, here or elsewhere
             camera.log.warning(
                 "frame store unreadable", action="archive.no_frame_store", reason=str(error)
             )

@@ -69,7 +69,12 @@ class Gather:
         self._ends: dict[str, int] = {}
 
     def add(self, fragment: Fragment, monotonic: float) -> None:
-        """Take a fragment in; every earlier window is over by that."""
+        """Take a fragment in; every earlier window is over by that.
+
+        One that lies behind the end of its epoch shows that this end was not true.
+        """
+        if fragment.fragment >= self._ends.get(fragment.epoch, fragment.fragment + 1):
+            del self._ends[fragment.epoch]
         window = window_of(fragment, self._clip_seconds)
         slot = self._slots.setdefault(window, _Slot(monotonic, monotonic))
         slot.fragments[fragment.fragment] = fragment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shared.errors import BadMessage
 from shared.identity import EPOCH_PATTERN
-from shared.messages import read_event
+from shared.messages import Stage, read_event
 from shared.ranges import Ranges
 
 STORED_NAME = "stored.txt"
@@ -22,6 +22,8 @@ def note_stored(root: Path, body: bytes) -> bool:
     Raises BadMessage for any other event.
     """
     event = read_event(body)
+    if (event.stage, event.event) != (Stage.ARCHIVER, "stored"):
+        raise BadMessage(f"{event.stage}.{event.event} does not say that a clip is stored")
     epoch, first, last = (event.detail.get(key) for key in ("epoch", "first", "last"))
     if not isinstance(epoch, str) or type(first) is not int or type(last) is not int:
         raise BadMessage("a stored event must say epoch, first and last")

@@ -1,10 +1,10 @@
 """The ingest stage: sessions with the broker, around captures that outlive them.
 
 With the broker away the cameras go on being recorded, and what was written is published from the
-outboxes when it is back. A session opens a link, takes the seats of the captures that run (one that
-another worker has taken meanwhile is stopped), then scans for free cameras, keeps the queues
-declared and pumps the outboxes. Nothing that happens in a session ends a capture, except that its
-seat is another's.
+outboxes when it is back. A session opens a link, takes the seats of the captures that run, then
+scans for free cameras, keeps the queues declared and pumps the outboxes. A capture whose seat
+another worker has is stopped, but only after the time in which the broker notices that the other is
+this worker's own connection, cut on the way. Nothing else in a session ends a capture.
 """
 
 import threading
@@ -26,6 +26,9 @@ DECLARE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 5.0
 """Between tries to reach the broker."""
 TURN_SECONDS = 0.1
+GHOST_HEARTBEATS = 3.0
+"""So long the broker may take to notice that a connection was cut on the way (22 to 27 s were seen
+at 10 s), and hold the seats for it, when its worker has long come back on another."""
 
 
 class CameraSeat:
@@ -49,8 +52,9 @@ class CameraSeat:
         return self._seat.closed and not self._capture.closed
 
     def close(self, reason: str) -> None:
-        """Stop the capture, then free the seat."""
-        self._recorder.stop_captures([self._capture.camera.id], reason)
+        """Stop the capture, then free the seat. One whose seat was lost goes on: see `_retake`."""
+        if not self.is_lost:
+            self._recorder.stop_captures([self._capture.camera.id], reason)
         self.free()
 
     def free(self) -> None:
@@ -68,6 +72,8 @@ class IngestWorker:
         self._log = context.log
         self._stored: deque[Delivery] = deque()
         """`stored` events that are not noted yet."""
+        self._refused_since: dict[str, float] = {}
+        """Captures that run without a seat, and since when (monotonic) it is refused."""
 
     def run_once(self, stop: threading.Event) -> None:
         """Record until `stop`, through as many sessions with the broker as it takes.
@@ -93,7 +99,9 @@ class IngestWorker:
                 if isinstance(error, Misconfigured) and not recorder.captures:
                     raise
                 self._log.warning(
-                    "no session with the broker; recording goes on",
+                    "no session with the broker; recording goes on"
+                    if recorder.captures
+                    else "no session with the broker; nothing is recorded yet",
                     action="ingest.session",
                     reason=str(error),
                     cameras=len(recorder.captures),
@@ -195,7 +203,22 @@ class IngestWorker:
             try:
                 seats.held[camera] = self._take(recorder, link, camera)
             except SeatTaken:
-                recorder.stop_captures([camera], "another worker has the seat")
+                self._refused(recorder, camera)
+            else:
+                self._refused_since.pop(camera, None)
+
+    def _refused(self, recorder: Recorder, camera: str) -> None:
+        """Somebody has the seat of a capture that runs: this worker's ghost, or another worker."""
+        now = self._context.clock.monotonic()
+        if camera not in self._refused_since:
+            self._refused_since[camera] = now
+            self._log.warning(
+                "seat refused; recording goes on for now", action="seat.refused", camera=camera
+            )
+        patience_seconds = GHOST_HEARTBEATS * self._settings.broker.heartbeat_seconds
+        if now - self._refused_since[camera] > patience_seconds:
+            del self._refused_since[camera]
+            recorder.stop_captures([camera], "another worker has the seat")
 
     def _give_up_all(self, recorder: Recorder, seats: Seats) -> None:
         reason = "this worker was frozen"

@@ -66,6 +66,7 @@ class Seats:
 
     def scan(self) -> None:
         """One turn. Raises LinkLost or Unavailable when the broker does not answer."""
+        self._link.check()  # with the link all subscriptions close: that ends nobody's work here
         for camera in [camera for camera, work in self.held.items() if work.closed]:
             self.held.pop(camera).close("it has ended by itself")
             self._log.warning("seat lost", action="seat.lost", camera=camera)

@@ -29,12 +29,15 @@ class Gate:
         self._flows = threading.Event()
         self._flows.set()
         self._through: list[socket.socket] = []
+        self._cut_off: list[socket.socket] = []
+        """Of connections that were cut; whole pairs."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._through += self._cut_off
         self.shut()
         self._flows.set()
         self._listener.close()
@@ -45,6 +48,14 @@ class Gate:
         while self._through:
             with suppress(OSError):
                 self._through.pop().shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """Break every connection on the client's side only: the server does not notice."""
+        cut, self._through = self._through, []
+        self._cut_off += cut
+        for inside in cut[::2]:
+            with suppress(OSError):
+                inside.shutdown(socket.SHUT_RDWR)
 
     def hold(self) -> None:
         """Let nothing through, and close nothing."""
@@ -77,6 +88,8 @@ class Gate:
             while data := source.recv(65536):
                 self._flows.wait()
                 sink.sendall(data)
+        if source in self._cut_off:
+            return
         for each in (source, sink):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

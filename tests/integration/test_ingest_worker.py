@@ -539,7 +539,23 @@ def two_workers_share_the_cameras_and_one_takes_over_when_the_other_dies(
 
 
 @scenario
+def a_connection_cut_on_the_way_ends_no_recording(station: Station) -> None:
+    station.config["broker"] = {"heartbeat_seconds": NOTICED_SOON}
+    with Gate(station.url) as gate:
+        station.start(broker=gate.url)
+        station.until_fragments(1)
+        gate.cut()  # the broker goes on holding the seat for the connection that is gone
+        eventually(lambda: station.lines("seat.refused"), SECONDS)
+        station.until_fragments(len(station.closed()) + 2)
+        assert station.stop() == 0
+    assert len(station.ends()) == 1
+    station.until_told()
+    station.check_store()
+
+
+@scenario
 def a_capture_whose_seat_was_taken_meanwhile_ends_its_epoch_and_stops(station: Station) -> None:
+    station.config["broker"] = {"heartbeat_seconds": NOTICED_SOON}
     with Gate(station.url) as gate:
         station.start("first", broker=gate.url)
         station.until_fragments(1)

@@ -99,6 +99,15 @@ def test_a_fragment_after_the_end_of_its_epoch_does_not_wait() -> None:
     assert taken(gather, LONG_AGO, 1, 0) == [[3]]
 
 
+def test_a_fragment_behind_the_end_of_its_epoch_refutes_that_end() -> None:
+    gather = gathered()
+    gather.end(A, 4)
+    gather.add(reference(4, epoch=A), 1)
+    gather.add(reference(5, epoch=A), 1)
+    assert taken(gather, LONG_AGO, 1, 0) == []
+    assert gather.length_of(A) is None
+
+
 @pytest.mark.parametrize(
     ("after_start", "silent", "closes"),
     [(15, 5, True), (14.9, 5, False), (15, 4.9, False), (3600, 0, False)],

@@ -24,7 +24,16 @@ from ingest.stored import STORED_NAME, note_stored, read_stored
 from shared.clock import SimulatedClock
 from shared.errors import BadMessage
 from shared.identity import fragment_path, new_epoch
-from shared.messages import Event, Fragment, Picture, Sample, Stage, StreamParameters, read_sample
+from shared.messages import (
+    Event,
+    Fragment,
+    Picture,
+    Sample,
+    Stage,
+    StreamParameters,
+    read_event,
+    read_sample,
+)
 from tests.ingest_studio import camera_settings
 from tests.videos import Videos, read_counter
 
@@ -204,6 +213,14 @@ def test_a_stored_event_that_cannot_be_is_refused(tmp_path: Path, detail: dict[s
     with pytest.raises(BadMessage):
         note_stored(tmp_path, stored_event(**detail))
     assert list((tmp_path / CAMERA / EPOCH).iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"stage": Stage.ENCODER}, {"event": "live"}])
+def test_only_the_archivers_word_counts_as_stored(tmp_path: Path, change: dict[str, Any]) -> None:
+    (tmp_path / CAMERA / EPOCH).mkdir(parents=True)
+    event = read_event(stored_event()).model_copy(update=change)
+    with pytest.raises(BadMessage):
+        note_stored(tmp_path, event.to_body())
 
 
 @given(st.binary(max_size=100))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import SimulatedClock
-from shared.errors import SeatTaken
+from shared.errors import LinkLost, SeatTaken
 from shared.link import QueueState
 from shared.log import get_logger
 from shared.messages import Stage
@@ -53,6 +53,7 @@ class Worker:
     def __init__(self, broker: Broker, most: int = 1000) -> None:
         self.broker = broker
         self.taken: list[Hold] = []
+        self.link_is_lost = False
         link: Any = self
         self.seats = Seats(
             link,
@@ -64,6 +65,10 @@ class Worker:
             clock=SimulatedClock(),
             log=get_logger(),
         )
+
+    def check(self) -> None:
+        if self.link_is_lost:
+            raise LinkLost("the broker is gone")
 
     def declare(self, queue: Any) -> QueueState:
         return QueueState(0, len(self.broker.consumers.get(queue.name, ())))
@@ -179,6 +184,18 @@ def test_giving_everything_back_leaves_no_presence(broker: Broker) -> None:
     assert not worker.seats.held
     assert {hold.reason for hold in worker.taken} == {"it is over"}
     assert not any(broker.consumers.values())
+
+
+def test_a_lost_link_ends_nobodys_work(broker: Broker) -> None:
+    worker = Worker(broker)
+    worker.seats.scan()
+    worker.link_is_lost = True
+    for hold in worker.taken:
+        hold.closed = True  # a subscription is closed with its link
+    with pytest.raises(LinkLost):
+        worker.seats.scan()
+    assert sorted(worker.seats.held) == CAMERAS
+    assert {hold.reason for hold in worker.taken} == {""}
 
 
 def test_a_lost_presence_is_renewed(broker: Broker) -> None:
