@@ -6,17 +6,17 @@ carried as it is, or decoded and encoded, which costs. `refusal.py` says why not
 
 import threading
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from deploy.command.finding import Check, Finding, State
 from deploy.command.refusal import CONNECT_SECONDS, plain
+from deploy.local.needs import require_file
 from ingest.feed import Feed
 from ingest.open import open_feed
 from ingest.timeline import TICKS
 from shared.clock import Clock
 from shared.config import CameraSettings, LiveSettings
-from shared.errors import Misconfigured, SourceFailed, Unavailable
+from shared.errors import SourceFailed, Unavailable
 from shared.log import Log
 from shared.messages import StreamParameters
 from shared.source import SourceKind
@@ -105,8 +105,7 @@ def check_camera(camera: CameraSettings, live: LiveSettings, clock: Clock) -> Fi
 def look(camera: CameraSettings, clock: Clock) -> Seen:
     """See what a camera sends. Raises Misconfigured, Unavailable."""
     camera.password()
-    if camera.address.kind is SourceKind.FILE:
-        _require_file(camera.id, camera.address.path)
+    require_file(camera)
     patience = {"stall_seconds": min(camera.stall_seconds, STALL_SECONDS), "loop": False}
     notes, stop = _Notes(), threading.Event()
     began = clock.monotonic()
@@ -124,16 +123,6 @@ def look(camera: CameraSettings, clock: Clock) -> Seen:
     if not key_frames:
         raise Unavailable(f"{camera.address.shown} opened, but sent no key frame in time")
     return _seen(camera, feed.parameters, notes, key_frames)
-
-
-def _require_file(camera: str, path: Path) -> None:
-    try:
-        with path.open("rb"):
-            return
-    except OSError as error:
-        raise Misconfigured(
-            f"cameras.{camera}.source: {path} cannot be read ({error.strerror}); mend the path"
-        ) from None
 
 
 def _watch(feed: Feed, clock: Clock) -> list[float]:

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from deploy.local.broker import Broker, find_server
 from deploy.local.crew import Crew, worker_names
-from deploy.local.needs import require_programs
+from deploy.local.needs import require_file, require_programs
 from deploy.local.ports import kept_ports
 from deploy.local.secret import private_folder, write_private
 from deploy.local.status import Watch, fetch
@@ -72,6 +72,7 @@ class House:
             raise Misconfigured("cameras: there is none; add at least one with id and source")
         for camera in self.settings.cameras:
             camera.password()
+            require_file(camera)
         self._require_programs()
         self._lock: TextIO | None = None
         self._broker: Broker | None = None

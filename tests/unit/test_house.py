@@ -11,7 +11,7 @@ import yaml
 from deploy.local import broker, house, needs
 from deploy.local.house import House
 from shared.clock import SimulatedClock
-from shared.errors import MissingProgram
+from shared.errors import Misconfigured, MissingProgram
 
 ELSEWHERE = {
     "broker": {"url": "amqp://127.0.0.1:5672/%2F"},
@@ -73,3 +73,14 @@ def test_a_missing_server_matters_only_if_it_would_be_started(
     with pytest.raises(MissingProgram, match="apt-get install rabbitmq-server"):
         build()
     build(**ELSEWHERE)
+
+
+def test_a_video_file_that_cannot_be_read_is_refused_by_key_and_path(
+    build: Callable[..., House], tmp_path: Path
+) -> None:
+    there = tmp_path / "there.mp4"
+    there.touch()
+    build(there.as_uri())
+    for path in (tmp_path / "none.mp4", tmp_path):
+        with pytest.raises(Misconfigured, match=rf"^cameras\.camera-1\.source: {path} "):
+            build(path.as_uri())
