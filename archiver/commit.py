@@ -147,7 +147,7 @@ class Committer:
             if sha256 != stored.metadata.get("sha256"):
                 return None
             try:
-                counted: int | None = count_packets(path)
+                counted: int | None = count_packets(path, container)
             except ChildFailed:
                 counted = None
         if container == "mp4" and counted != clip.frames:

@@ -19,7 +19,7 @@ import av
 import ffmpeg
 
 from archiver import figures
-from archiver.clip import Clip, Made, MadeFile
+from archiver.clip import Clip, Container, Made, MadeFile
 from shared.child import Child
 from shared.clock import Clock
 from shared.errors import BadFragment, ChildFailed, CradleError, FragmentGone, Refused, Unavailable
@@ -33,6 +33,11 @@ LATE_AUDIO: Final = {"analyzeduration": 120_000_000, "probesize": 64 * 1024 * 10
 LONGEST_PAUSE_SECONDS: Final = 86_400
 """Sound that pauses comes back in its place. (Default: 10 s, after which ffmpeg closes the gap and
 the sound is ahead of the picture by as much.)"""
+REFILL_SECONDS: Final = 0.004
+"""A full pipe of PIPE_BYTES is given this long to empty, so that much fits in at once; ffmpeg takes
+about as long for it, and asking at every 32 KiB that it reads costs as much as the copying."""
+UNPROBED: Final = {"codec_whitelist": "none"}
+"""For libavformat: look at no picture while opening; what is asked of a file does not need it."""
 _TURN_SECONDS: Final = 0.5
 
 
@@ -119,7 +124,7 @@ class Converter:
             heard = self._has_audio(clip)
             options = LATE_AUDIO if heard else {}
             self._run(clip, path, deadline, sound=heard, options=options)
-        counted = count_packets(path)
+        counted = count_packets(path, "mp4")
         if counted != clip.frames:
             raise ChildFailed(f"the MP4 holds {counted} frames and not {clip.frames}")
         return MadeFile(path, self._describe(path, "mp4", None, counted))
@@ -138,14 +143,14 @@ class Converter:
         )
         log = self._log.bind(camera=clip.identity.camera)
         with Child(command, name="conversion", log=log, stdin=True, stdout=False) as child:
-            child.enlarge_stdin(PIPE_BYTES)
-            self._feed(child, clip, deadline)
+            roomy = child.enlarge_stdin(PIPE_BYTES)
+            self._feed(child, clip, deadline, REFILL_SECONDS if roomy else 0.0)
             child.close_stdin()
             status = self._until(deadline, lambda: child.wait(_TURN_SECONDS))
             if status != 0:
                 raise ChildFailed(f"ffmpeg ended with {status}: {child.last_words}")
 
-    def _feed(self, child: Child, clip: Clip, deadline: float) -> None:
+    def _feed(self, child: Child, clip: Clip, deadline: float, refill_seconds: float) -> None:
         writable = select.poll()
         writable.register(child.stdin_fd, select.POLLOUT)
         for fragment in clip.fragments:
@@ -157,6 +162,7 @@ class Converter:
                     )
                 except BlockingIOError:
                     self._until(deadline, lambda: writable.poll(_TURN_SECONDS * 1000) or None)
+                    self._abandon.wait(refill_seconds)
                 except BrokenPipeError:
                     return  # it has ended; its status and last words say why
 
@@ -232,10 +238,18 @@ def convert_command(
     return command
 
 
-def count_packets(path: Path) -> int:
-    """Video packets in a media file. Raises ChildFailed if it cannot be read."""
+def count_packets(path: Path, container: Container) -> int:
+    """Video packets that a player gets from a media file. Raises ChildFailed if it cannot be read.
+
+    An MP4 says where each of them lies; those that do not lie inside the file do not count.
+    """
+    form = {"mp4": "mp4", "ts": "mpegts"}[container]
     try:
-        with av.open(str(path)) as container:
-            return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+        with av.open(str(path), "r", format=form, container_options=UNPROBED) as file:
+            video = file.streams.video[0]
+            if container == "ts":
+                return sum(1 for packet in file.demux(video) if packet.size)
+            end = path.stat().st_size
+            return sum(1 for each in video.index_entries if 0 < each.size <= end - each.pos)
     except (av.FFmpegError, IndexError) as error:
         raise ChildFailed(f"the file cannot be read back: {error}") from error

@@ -6,6 +6,7 @@ from typing import Final
 import av
 import cv2
 
+from archiver.convert import UNPROBED
 from shared.errors import CradleError
 from shared.framestore import FrameReader
 from shared.log import Log
@@ -26,7 +27,7 @@ def make_poster(frames: FrameReader, fragment: Fragment, log: Log) -> bytes | No
 
 def encode_poster(data: bytes) -> bytes:
     """Decode the first frame of a transport stream and encode it as JPEG."""
-    with av.open(BytesIO(data), "r", format="mpegts") as container:
+    with av.open(BytesIO(data), "r", format="mpegts", container_options=UNPROBED) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         frame = next(container.decode(stream), None)

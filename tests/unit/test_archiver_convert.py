@@ -7,10 +7,11 @@ import av
 import pytest
 
 from archiver.clip import Clip, MadeFile
-from archiver.convert import Abandoned, Converter, FragmentsGone, convert_command
+from archiver.convert import Abandoned, Converter, FragmentsGone, convert_command, count_packets
 from archiver.poster import encode_poster, make_poster
 from archiver.windows import window_of
 from shared.clock import SystemClock
+from shared.errors import ChildFailed
 from shared.framestore import FrameReader
 from shared.log import get_logger
 from tests.archiver_fragments import Recorded, footage, record
@@ -72,6 +73,29 @@ def test_the_mp4_holds_exactly_the_referenced_frames_and_the_sound(
         assert sum(1 for _ in container.decode(video=0)) == 120
     with av.open(str(file.path), "r") as container:
         assert container.streams.audio[0].frames > 180
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_an_mp4_is_counted_by_its_index_as_a_player_reads_it(
+    tmp_path: Path, clips: Path, codec: str
+) -> None:
+    recorded = record(tmp_path / "frames", footage(clips, 2, codec), codec=codec)
+    path = make(recorded, tmp_path).path
+    with av.open(str(path), "r") as container:
+        demuxed = [packet for packet in container.demux(video=0) if packet.size]
+    assert count_packets(path, "mp4") == len(demuxed) == recorded.frames
+    last = max(packet.pos for packet in demuxed if packet.pos is not None)
+    path.write_bytes(path.read_bytes()[: last + 1])
+    assert count_packets(path, "mp4") == len(demuxed) - 1, "what is cut off does not count"
+    path.write_bytes(b"")
+    with pytest.raises(ChildFailed, match="cannot be read back"):
+        count_packets(path, "mp4")
+
+
+def test_original_bytes_are_counted_too(recorded: Recorded, tmp_path: Path) -> None:
+    path = tmp_path / "clip.ts"
+    path.write_bytes(original(recorded))
+    assert count_packets(path, "ts") == recorded.frames
 
 
 def test_the_index_stands_before_the_media(recorded: Recorded, tmp_path: Path) -> None:
