@@ -26,8 +26,11 @@ $(DEV_STAMP): requirements-dev.lock pyproject.toml deploy/setup.sh
 	deploy/setup.sh test "$(PYTHON)" requirements-dev.lock
 	touch $@ $(RUNTIME_STAMP)
 
+# The address may hold a password: it goes by the environment, unechoed, for anybody may read `ps`.
+# make's own words are there too, so with a password: CAMERA=rtsp://user:password@... make demo
+demo: export CRADLE_DEMO_CAMERA = $(value CAMERA)
 demo: setup
-	$(BIN)/python -m deploy.command.demo --data "$(DATA)" --camera "$(CAMERA)"
+	@$(BIN)/python -m deploy.command.demo --data "$(DATA)"
 
 test: setup-dev lint
 	$(BIN)/python -m pytest

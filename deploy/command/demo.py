@@ -2,6 +2,9 @@
 
 Writes a configuration for the camera it is given (a source as in cradle.yaml, or the path of a
 video file, which is looped) into the data folder, then does what `cradle up` does.
+
+An address with a password belongs in the environment, where `ps` does not show it:
+`CAMERA=rtsp://user:password@... make demo`.
 """
 
 import argparse
@@ -17,6 +20,8 @@ from shared.source import parse_source
 
 CLIP_SECONDS = 60
 ANALYSIS_SECONDS = 15
+CAMERA_VARIABLE = "CRADLE_DEMO_CAMERA"
+GENERATED = "test:1280x720@30"
 
 
 def configuration(camera: str) -> dict[str, object]:
@@ -40,7 +45,13 @@ def configuration(camera: str) -> dict[str, object]:
 def main() -> None:
     """Run the demonstration."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--camera", default="test:1280x720@30", help="a source, or a video file")
+    # Taken out of the environment, which everything that is started inherits.
+    camera = os.environ.pop(CAMERA_VARIABLE, GENERATED)
+    parser.add_argument(
+        "--camera",
+        default=camera,
+        help=f"a source, or a video file (else ${CAMERA_VARIABLE}, else a generated picture)",
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder for everything it keeps")
     parser.add_argument("--seconds", type=float, default=None, help="stop by itself after so long")
     arguments = parser.parse_args()
