@@ -1,6 +1,7 @@
 # For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
 #   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=/path/to/a/video.mp4
 # For developers: lint, test-unit, test-integration, bench, lock.
+# test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 
 PYTHON ?= python3
 CAMERA ?= test:1280x720@30
@@ -10,7 +11,7 @@ RUNTIME_STAMP := .venv/.runtime
 DEV_STAMP     := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint test-unit test-integration bench lock clean
+.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -45,6 +46,12 @@ test-unit: setup-dev
 
 test-integration: setup-dev
 	$(BIN)/python -m pytest tests/integration
+
+SERVICE_TESTS ?= $(addprefix tests/integration/,test_topology_on_broker.py test_link.py \
+	test_objectstore.py test_archiver.py test_archiver_commit.py test_archiver_expiry.py \
+	test_encoder_worker.py test_ingest_worker.py)
+test-services-in-containers: setup-dev
+	tests/containers/with-engine.sh $(BIN)/python -m pytest $(SERVICE_TESTS)
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench

@@ -25,7 +25,8 @@ from deploy.local.store import Store
 from shared.config import ArchiveSettings
 from shared.objectstore import ObjectStore
 
-RABBITMQ_IMAGE = "rabbitmq:4.1-management"
+RABBITMQ_IMAGE = os.environ.get("CRADLE_TEST_RABBITMQ_IMAGE", "rabbitmq:4.3-management")
+"""Another release by its image: Cradle promises 3.10.8 to 4.3."""
 MINIO_IMAGE = "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z"
 _PAGE_PORT = 15672
 
@@ -121,9 +122,11 @@ class StoreService:
 def running_broker(folder: Path) -> Iterator[BrokerService]:
     """RabbitMQ for a test session."""
     if in_containers():
-        from testcontainers.rabbitmq import RabbitMqContainer  # noqa: PLC0415
+        from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
 
-        with RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(_PAGE_PORT) as container:
+        # Docker may publish on every address of the machine, so not the password that all know.
+        broker = RabbitMqContainer(RABBITMQ_IMAGE, username="cradle", password=secrets.token_hex())
+        with broker.with_exposed_ports(_PAGE_PORT) as container:
             host = container.get_container_host_ip()
             yield BrokerService(
                 f"{host}:{container.get_exposed_port(container.port)}",
@@ -132,21 +135,21 @@ def running_broker(folder: Path) -> Iterator[BrokerService]:
                 container.password,
             )
         return
-    broker = Broker(folder)
-    broker.start()
+    node = Broker(folder)
+    node.start()
     try:
-        broker.wait_ready()
-        address = f"127.0.0.1:{broker.ports['amqp']}"
-        yield BrokerService(address, broker.management_url, broker.user, broker.password)
+        node.wait_ready()
+        address = f"127.0.0.1:{node.ports['amqp']}"
+        yield BrokerService(address, node.management_url, node.user, node.password)
     finally:
-        broker.kill()  # its folder goes too: nothing to save
+        node.kill()  # its folder goes too: nothing to save
 
 
 @contextmanager
 def running_store(folder: Path) -> Iterator[StoreService]:
     """An S3 server for a test session."""
     if in_containers():
-        from testcontainers.minio import MinioContainer  # noqa: PLC0415
+        from testcontainers.community.minio import MinioContainer  # noqa: PLC0415
 
         container = MinioContainer(MINIO_IMAGE, access_key="cradle", secret_key=secrets.token_hex())
         # The names that MinIO reads since 2021; testcontainers still sets the old ones.
