@@ -38,6 +38,7 @@ class Program:
         self._folder = folder
         self._environment = {"PATH": os.environ.get("PATH", os.defpath), **environment}
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_asked = False
 
     @property
     def pid(self) -> int:
@@ -64,6 +65,7 @@ class Program:
         if self.is_running:
             return
         self.kill()
+        self._is_asked = False
         setpriv = [find_program("setpriv"), "--pdeathsig", "KILL", "--"]
         try:
             with self.log_file.open("ab") as log:
@@ -94,8 +96,12 @@ class Program:
         return in_order
 
     def ask_to_stop(self) -> None:
-        """Send it SIGTERM, so that several can end at the same time; `stop` waits for it."""
-        if self._process is not None:
+        """Send it SIGTERM, so that several can end at the same time; `stop` waits for it.
+
+        Only once: a second signal would disturb the orderly end that the first one began.
+        """
+        if self._process is not None and not self._is_asked:
+            self._is_asked = True
             os.kill(self.pid, signal.SIGTERM)  # Popen's own would reap one that has just ended
 
     def kill(self) -> None:

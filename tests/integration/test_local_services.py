@@ -367,3 +367,19 @@ def test_a_program_that_stops_when_asked_is_not_waited_for(tmp_path: Path) -> No
     begun = time.monotonic()
     assert program.stop(20)
     assert time.monotonic() - begun < 5
+
+
+def test_a_program_is_asked_to_stop_only_once(tmp_path: Path) -> None:
+    program = _shell(
+        tmp_path,
+        "trap 'echo asked >> asked' TERM; touch ready; while true; do sleep 0.05; done",
+    )
+    for _ in range(2):
+        program.start()
+        eventually((tmp_path / "ready").exists, 30, "the program")
+        program.ask_to_stop()
+        eventually(lambda: _text(tmp_path / "asked"), 30, "the signal")
+        assert not program.stop(1)
+        assert _text(tmp_path / "asked") == "asked\n"
+        (tmp_path / "asked").unlink()
+        (tmp_path / "ready").unlink()
