@@ -93,8 +93,8 @@ def stop_on_signals() -> threading.Event:
         signal.signal(number, lambda *_: None)
 
     def wait() -> None:
-        receiver.recv(1)
-        stop.set()
+        while receiver.recv(64):  # for good: a second signal must find somebody to tell
+            stop.set()
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
     return stop
