@@ -22,7 +22,7 @@ from encoder.folder import LiveFolder
 from encoder.generation import Generation
 from encoder.playlist import Segment
 from encoder.publication import Announce, Publication
-from encoder.silence import SoundTrack, sound_format
+from encoder.sound import FedSound
 from encoder.succession import Succession, Watcher
 from encoder.turns import Turns
 from shared.clock import Clock
@@ -39,14 +39,11 @@ from shared.identity import fragment_path
 from shared.link import Delivery
 from shared.log import Log
 from shared.messages import Batch, read_batch
-from shared.transport import PACKET_BYTES
 
 RIPE_SECONDS: Final = 1.0
 """A generation starts once this much of its input lies in the store, ..."""
 RIPE_AGE_SECONDS: Final = 2.0
 """... or its first batch has waited this long."""
-SEARCHED_PACKETS: Final = 80_000
-"""For sound: 15 MB, more than a second of any camera."""
 IDLE_SECONDS: Final = 10.0
 """When no batch comes for this long, what ffmpeg holds is let out: it would be old later."""
 
@@ -84,7 +81,7 @@ class Camera:
         self._sent = 0  # bytes of the backlog's first batch that ffmpeg has
         self._waiting = False  # for ffmpeg to take more
         self._fed_at = clock.monotonic()
-        self._sound: SoundTrack | None = None
+        self._sound = FedSound(self._reader)
         self._fed_batches = figures.BATCHES.labels(name)
         self._fed_bytes = figures.FED_BYTES.labels(name)
         self._opened = False
@@ -148,7 +145,7 @@ class Camera:
             self._cursor = self._cursor.broken_off()
         verdict = judge(self._cursor, batch, age_seconds)
         match verdict.step:
-            case Step.FEED if self._sound and self._sound.changed and begins_fragment(batch):
+            case Step.FEED if self._sound.changed and begins_fragment(batch):
                 self._break("sound")
                 return True
             case Step.FEED:
@@ -177,7 +174,7 @@ class Camera:
         """Go on with this key frame, after a hole; False if it has to wait."""
         generation = self._runs.current
         assert generation is not None  # noqa: S101 - there is a cursor, and so a run
-        if not generation.bears_holes or (self._sound and self._sound.changed):
+        if not generation.bears_holes or self._sound.changed:
             figures.GAPS.labels(self._name).inc()
             self._break("gap")
             self._in_turn = True
@@ -187,8 +184,7 @@ class Camera:
             return self._skip("behind")
         if not generation.splits_before(batch):
             return self._skip("gap")
-        if self._sound is not None:
-            self._sound.leave_out()
+        self._sound.leave_out()
         return self._feed(batch)
 
     def _begin(self, batch: Batch, age_seconds: float) -> bool:
@@ -203,8 +199,8 @@ class Camera:
         if self._in_turn and not self._turns.take():
             return self._skip("waits-its-turn")
         try:
-            self._sound = self._look_for_sound(batch)
-            self._runs.start(batch, sound=self._sound is not None)
+            sound = self._sound.begin(batch, self._backlog.end_of_fragment())
+            self._runs.start(batch, sound=sound)
             self._in_turn = False
         except (FragmentGone, BadFragment) as error:
             return self._skip(_kind(error))
@@ -219,22 +215,12 @@ class Camera:
         behind = self._in_turn and age_seconds > CATCH_UP_SECONDS
         return "behind" if behind and self._backlog.has_newer_key_frame() else None
 
-    def _look_for_sound(self, first: Batch) -> SoundTrack | None:
-        """What is known of the sound in the fragment; None if none is announced."""
-        if first.stream.audio_codec is None:
-            return None
-        data = self._read(first.path, 0, self._backlog.end_of_fragment())
-        return SoundTrack(sound_format(data))
-
-    def _read(self, path: str, offset: int, length: int) -> bytes:
-        return self._reader.read(path, offset, min(length, SEARCHED_PACKETS * PACKET_BYTES))
-
     def _feed(self, batch: Batch) -> bool:
         generation = self._runs.current
         assert generation is not None  # noqa: S101 - there is a run, or it was just begun
         try:
             if self._sent == 0:
-                self._feed_silence(batch, generation)
+                generation.feed_silence(self._sound.before(batch))
             taken = generation.feed(
                 self._reader, batch.path, batch.offset + self._sent, batch.bytes - self._sent
             )
@@ -262,17 +248,6 @@ class Camera:
             figures.GAPS.labels(self._name).inc()
             self._log.info("live goes on after a gap", action="live.resumed", at=batch.path)
 
-    def _feed_silence(self, batch: Batch, generation: Generation) -> None:
-        """What belongs before the batch, if anything. Raises FragmentGone, BadFragment."""
-        begins, track = begins_fragment(batch), self._sound
-        if track is None or (track.heard and not begins):
-            return
-        data = self._read(batch.path, batch.offset, batch.bytes)
-        if begins:
-            generation.feed_silence(track.begin_fragment(data))
-        else:
-            track.look(data)
-
     def _go_on(self) -> None:
         self._waiting = False
         self._work()
@@ -284,8 +259,7 @@ class Camera:
         self._fed_at = self._clock.monotonic()
         self._fed_batches.inc()
         self._fed_bytes.inc(batch.bytes)
-        if self._sound is not None:
-            generation.feed_silence(self._sound.opening())
+        generation.feed_silence(self._sound.after())
 
     def _skip(self, reason: str) -> bool:
         self._backlog.leave_out()
