@@ -106,6 +106,8 @@ class IngestWorker:
                     reason=str(error),
                     cameras=len(recorder.captures),
                 )
+                if recorder.link is None:  # the broker did not let us in
+                    self._say_what_waits(recorder, f"waits: {error}")
             except Exception as error:  # recordings must not end with it
                 self._log.error("session broke off", action="ingest.broke", exc_info=error)
             if stop.is_set():
@@ -122,6 +124,7 @@ class IngestWorker:
         link = Link(settings.broker.url, self._context.name, settings.broker.heartbeat_seconds)
         link.open()
         recorder.resume(link)
+        self._say_what_waits(recorder, None)
         seats = Seats(
             link,
             Stage.INGEST,
@@ -152,6 +155,12 @@ class IngestWorker:
             recorder.pump(link, everything=is_time_to_scan)
             self._note_stored(link)
             stop.wait(TURN_SECONDS)
+
+    def _say_what_waits(self, recorder: Recorder, state: str | None) -> None:
+        """The state of the cameras that nobody can take without a broker."""
+        for camera in self._settings.cameras:
+            if camera.id not in recorder.captures:
+                self._context.health.set(camera.id, state)
 
     def _turn(self, recorder: Recorder) -> None:
         self._context.thawed()  # the pulse of /healthz; freezes are noticed by the recorder's own

@@ -113,6 +113,7 @@ def configure(level: str = "info", format_: str = "json", clock: Clock | None = 
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # our error says it all
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

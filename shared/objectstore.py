@@ -27,7 +27,7 @@ from xml.etree.ElementTree import ParseError
 from minio import Minio
 from minio.datatypes import Part
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
 from shared.config import ArchiveSettings
 from shared.createonly import CreateOnlyPool
@@ -328,6 +328,8 @@ class ObjectStore:
                 f"archive.endpoint: {self._where} answers, but not as S3 does (status {status}); "
                 "give the address of its S3 interface"
             ) from error
+        except MaxRetryError as error:
+            raise StoreUnavailable(f"{self._where} cannot be reached: {_why(error)}") from error
         except (MinioException, HTTPError, ParseError) as error:
             raise StoreUnavailable(f"{self._where} does not answer well: {error}") from error
 
@@ -347,3 +349,10 @@ class ObjectStore:
                 )
         # Also 409, two writers of one key at the same time: the answer is to try again.
         return StoreUnavailable(f"{self._where} answered {code}: {error.message}")
+
+
+def _why(error: MaxRetryError) -> str:
+    """What went wrong on the way, in the system's words where it has some."""
+    cause = getattr(error.reason, "__cause__", None)
+    words = cause.strerror if isinstance(cause, OSError) else None
+    return words or type(error.reason).__name__

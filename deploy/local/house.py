@@ -26,7 +26,7 @@ from deploy.local.status import Watch, fetch
 from deploy.local.store import Store, find_weed
 from shared import config
 from shared.clock import Clock
-from shared.errors import CradleError, Misconfigured
+from shared.errors import CradleError, Misconfigured, StoreUnavailable
 from shared.link import Link
 from shared.log import Log
 from shared.messages import Stage
@@ -172,10 +172,17 @@ class House:
         self.pages.append(Page(name, address, note))
 
     def _open_bucket(self) -> None:
+        """Raises Misconfigured. A store of somebody else that is away is no reason to wait with
+        recording: fragments stay in the frame store until it is back."""
         store = ObjectStore(self.settings.archive)
         if self._store is not None:
             store.ensure_bucket()
-        store.probe()
+            store.probe()
+            return
+        try:
+            store.probe()
+        except StoreUnavailable as error:
+            self._say(f"archive.endpoint: {error}; clips are stored when it is back")
 
     def _write_connections(self) -> None:
         lines = self._environment | self._page_lines

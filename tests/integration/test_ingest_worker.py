@@ -441,9 +441,12 @@ def a_worker_that_starts_before_the_broker_waits_and_says_so(station: Station) -
         station.start(broker=gate.url)
         eventually(lambda: station.lines("ingest.session"), SECONDS)
         assert "cannot be reached" in station.lines("ingest.session")[0]["reason"]
+        assert "nothing is recorded yet" in station.lines("ingest.session")[0]["event"]
+        eventually(lambda: station.states().get(CAMERA, "").startswith("waits: "), SECONDS)
         assert json.loads(station.ask("ingest", "/healthz"))["alive"]
         gate.open()
         station.until_fragments(1)
+        eventually(lambda: station.states() == {CAMERA: "live"}, SECONDS)
         assert station.stop() == 0
     assert urlless(station)
 

@@ -1,5 +1,6 @@
 """What `cradle up` refuses before it has started or written anything."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,20 @@ def test_a_video_file_that_cannot_be_read_is_refused_by_key_and_path(
     for path in (tmp_path / "none.mp4", tmp_path):
         with pytest.raises(Misconfigured, match=rf"^cameras\.camera-1\.source: {path} "):
             build(path.as_uri())
+
+
+def test_a_store_of_somebody_else_that_is_away_is_no_reason_not_to_start(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    made = build(**ELSEWHERE)
+    monkeypatch.setattr(made, "_say", said.append)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        endpoint = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    archive = made.settings.archive.model_copy(update={"endpoint": endpoint})
+    made.settings = made.settings.model_copy(update={"archive": archive})
+    made._open_bucket()
+    assert said == [
+        f"archive.endpoint: object store {endpoint} cannot be reached: Connection refused; "
+        "clips are stored when it is back"
+    ]
