@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,10 +102,11 @@ def test_what_is_right_is_said_in_a_line_each(
     house.camera("test", "test:160x90@5")
     lines = house.check(0).splitlines()
     told = {line[6:23].strip(): (line[:4].strip(), line[23:]) for line in lines if line}
-    assert told["camera door"] == (
-        "ok",
-        "h264 320x180, 30 fps, a key frame every 1 s, sound aac; carried as it is",
-    )
+    state, text = told["camera door"]
+    assert state == "ok"
+    rate = r"(29|30|31)(\.\d+)?"  # as measured on the way, where a busy machine adds its own
+    sees = rf"h264 320x180, {rate} fps, a key frame every 1 s, sound aac; carried as it is"
+    assert re.fullmatch(sees, text)
     assert told["camera test"] == (
         "ok",
         "raw 160x90, 5 fps, no sound; encoded to H.264, which costs CPU time",
