@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -67,6 +68,12 @@ class Desk:
                 call = self._calls.get_nowait()
         except Empty:
             return
+
+    def turn_for(self, seconds: float) -> None:
+        """Make the calls that come within this time, each at once."""
+        end = monotonic() + seconds
+        while (left := end - monotonic()) > 0:
+            self.turn(left)
 
     def close(self) -> None:
         """Let what has begun finish, drop what has not, and end the threads."""

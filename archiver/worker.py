@@ -1,9 +1,10 @@
 """The archiver's worker: seats, cameras, and the one loop that turns them all.
 
 `run_once` opens a link, proves once that the object store keeps what it is given, and turns until
-told to stop: calls from other threads, each camera's turn, and about once a second the seats. On
-stop, what has begun is finished for a bounded time (an epoch that was ended by a message is
-complete, so its clip is stored); open windows stay in the queue for the next worker.
+told to stop: calls from other threads as they come, a few times a second each camera's turn (not
+with every call: the more cameras, the more calls, and each turn asks all cameras), and about once a
+second the seats. On stop, what has begun is finished for a bounded time (an epoch that was ended by
+a message is complete, so its clip is stored); open windows stay in the queue for the next worker.
 """
 
 import threading
@@ -122,7 +123,7 @@ class ArchiverWorker:
                 self._abort_uploads()
 
     def _turn(self) -> None:
-        self._desk.turn(TURN_SECONDS)
+        self._desk.turn_for(TURN_SECONDS)
         for camera, housekeeping in self._cameras.values():
             try:
                 camera.advance()

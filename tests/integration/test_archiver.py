@@ -53,7 +53,9 @@ def test_fragments_become_clips_by_window_and_are_acknowledged(room: Room, sourc
     assert room.waiting == 0
     assert sum(each.frames for each in room.manifests()) == recorded.frames == 360
     assert {each.container for each in room.manifests()} == {"mp4"}
-    assert [type(each) for each in room.custody()] == [EpochBegun, EpochEnded]
+    # On a slow machine the look for empty windows (those of an hour) comes before the end.
+    told = [type(each) for each in room.custody() if not isinstance(each, EmptyWindow)]
+    assert told == [EpochBegun, EpochEnded]
     event = next(each for each in room.events if each.detail["first"] == 5)
     manifest = next(each for each in room.manifests() if each.first == 5)
     assert event.routing_key == f"archiver.{CAMERA}.stored"

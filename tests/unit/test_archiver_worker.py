@@ -63,6 +63,24 @@ def test_a_lost_link_has_everything_built_anew(tmp_path: Path) -> None:
         worker_of(tmp_path, Camera(LinkLost("the broker is gone")))._turn()
 
 
+def test_calls_one_after_the_other_are_made_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, now, made = Desk(1), 0.0, 0
+    monkeypatch.setattr("archiver.desk.monotonic", lambda: now)
+
+    def call(_: Future[None]) -> None:
+        nonlocal now, made
+        made += 1
+        if made < 5:
+            desk.chore(lambda: None, call)
+        else:
+            now += 60
+
+    desk.chore(lambda: None, call)
+    desk.turn_for(60)
+    desk.close()
+    assert made == 5
+
+
 def test_a_missing_secret_is_one_clear_sentence(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"^archive.secret_key: is missing"):
         ArchiverWorker(context_of(tmp_path, ""))
