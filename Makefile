@@ -57,7 +57,7 @@ bench: setup-dev
 	$(BIN)/python -m tests.bench
 
 # Needs uv (`pip install uv`). The locks name no index host.
-LOCK := uv pip compile pyproject.toml deploy/build.in --generate-hashes --no-strip-extras \
+LOCK := uv pip compile pyproject.toml deploy/build.in --generate-hashes --strip-extras \
 	--no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -q
 lock:
 	$(LOCK) --extra gemini --extra gemini-legacy --extra local -o requirements.lock

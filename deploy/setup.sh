@@ -45,6 +45,10 @@ fi
 
 echo "cradle: preparing .venv"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+# The lock is the whole closure, so nothing is resolved: pip before 23.3 takes a newer release of a
+# package that is locked with an extra and also needed without one (github.com/pypa/pip/issues/9644).
+.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --no-deps --require-hashes -r "$lock"
+.venv/bin/python -m pip check --disable-pip-version-check >/dev/null
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation -e .
