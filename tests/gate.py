@@ -87,6 +87,8 @@ class Gate:
         with suppress(OSError):
             while data := source.recv(65536):
                 self._flows.wait()
+                if source in self._cut_off:  # a farewell on the second, when the first was cut
+                    return
                 sink.sendall(data)
         if source in self._cut_off:
             return
