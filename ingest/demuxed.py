@@ -7,14 +7,15 @@ and every read have a time-out, so a camera that goes silent without closing is 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
 from av.error import FFmpegError
 
+from ingest.breath import Breath
 from ingest.encoding import AudioEncoder, VideoEncoder
-from ingest.feed import Arrival, MediaPacket, arrival
+from ingest.feed import Arrival, MediaPacket, Scale, arrival, scale_of
 from ingest.interrupt import Interrupt
 from ingest.parameters import ParameterSets
 from ingest.timeline import TICKS
@@ -30,9 +31,6 @@ PROBE_SECONDS = 3
 UNTIMED_LIMIT = 8
 """Packets without a time that are kept at the start of a connection."""
 LONGEST_WAIT_SECONDS = 10.0
-BREATH_SECONDS = 0.1
-"""A camera's packets are taken up several at once, this often: to wake up for every RTP packet
-costs as much as all that is done with it. Over TCP nothing is lost meanwhile."""
 CAUGHT_UP_SECONDS = 0.002
 """A read that had to wait this long has found nothing left."""
 HIGHEST_RATE = 240
@@ -52,8 +50,7 @@ class DemuxedFeed:
         self._log = log
         self._url = camera.address.with_credentials(camera.username, camera.password())
         self._paced = camera.address.kind in {SourceKind.FILE, SourceKind.STREAM}
-        self._breathes = camera.address.kind is SourceKind.RTSP and camera.transport == "tcp"
-        self._seen_key = False
+        self._breath: Breath | None = None
         self._shift_ticks = 0
         self._seen_time = False
         self._untimed: list[Arrival] = []
@@ -91,6 +88,8 @@ class DemuxedFeed:
         )
         try:
             self._choose_streams()
+            if camera.address.kind is SourceKind.RTSP and camera.transport == "tcp":
+                self._breath = Breath(self._rate())  # RTP counts H.264 and HEVC in 90 kHz ticks
             return self._describe()
         except (FFmpegError, ValueError) as error:
             self._container.close()
@@ -115,6 +114,8 @@ class DemuxedFeed:
             codec.extradata or b"" if codec.name == "h264" else b""
         )
         self._carry_audio = self._audio is not None and self._audio.codec_context.name == "aac"
+        self._video_scale = _scale(self._video)
+        self._audio_scale = None if self._audio is None else _scale(self._audio)
         if not self._carry_video and self._video_encoder is None:
             self._log.warning(
                 "video cannot be carried and is encoded to H.264; this costs CPU time",
@@ -209,22 +210,30 @@ class DemuxedFeed:
                 self._interrupt.end()
             if packet is None:
                 return
-            waited_seconds = self._clock.monotonic() - asked_at
+            now = self._clock.monotonic()
             is_video = packet.stream_index == self._video.index
+            if is_video and self._breath is not None:
+                self._breath.took(packet.pts, packet.is_keyframe, now)
             if self._carry_video if is_video else self._carry_audio:
-                if packet.size:  # at the end comes an empty one, for decoders
-                    each = arrival(packet, is_video, self._shift_ticks)
-                    if is_video and packet.is_keyframe:
-                        self._seen_key = True
-                        each = self._completed(each)
-                    yield from self._timed(each) if is_video else (each,)
+                yield from self._carried(packet, is_video)
             else:
                 yield None  # encoding may give nothing for long; who judges stalls must hear of it
                 yield from self._encode_video(packet) if is_video else self._encode_audio(packet)
-            if waited_seconds >= self._camera.stall_seconds:  # libav let go of its last packet
+            if now - asked_at >= self._camera.stall_seconds:  # libav let go of its last packet
                 raise SourceFailed(self._silence)
-            if waited_seconds > CAUGHT_UP_SECONDS and self._seen_key and self._breathes:
-                self._stop.wait(BREATH_SECONDS)
+            if self._breath is not None and now - asked_at > CAUGHT_UP_SECONDS:
+                self._stop.wait(self._breath.pause_seconds(self._clock.monotonic()))
+
+    def _carried(self, packet: MediaPacket, is_video: bool) -> Iterable[Arrival]:
+        if not packet.size:  # at the end comes an empty one, for decoders
+            return ()
+        scale = self._video_scale if is_video else self._audio_scale
+        each = arrival(packet, is_video, scale, self._shift_ticks)
+        if not is_video:
+            return (each,)
+        if packet.is_keyframe:
+            each = self._completed(each)
+        return (each,) if self._seen_time else self._timed(each)
 
     def _timed(self, each: Arrival) -> Iterator[Arrival]:
         """Keep a first video packet without a time until the second says when it was.
@@ -291,6 +300,10 @@ class DemuxedFeed:
         for encoder in (self._video_encoder, self._audio_encoder):
             if encoder is not None:
                 encoder.close()
+
+
+def _scale(stream: av.VideoStream | av.AudioStream) -> Scale | None:
+    return None if stream.time_base is None else scale_of(stream.time_base)
 
 
 def _at(each: Arrival, ticks: int) -> Arrival:

@@ -6,6 +6,7 @@ what can be carried; `ingest/encoding.py` makes H.264 and AAC of what cannot.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import av
@@ -14,6 +15,8 @@ from ingest.timeline import TICKS
 from shared.messages import StreamParameters
 
 MediaPacket: TypeAlias = "av.Packet[Any]"
+Scale: TypeAlias = tuple[int, int]
+"""Multiplier and divisor that make 90 kHz ticks of a stream's own units."""
 
 
 class Arrival(NamedTuple):
@@ -49,14 +52,20 @@ class Feed(Protocol):
     def close(self) -> None: ...
 
 
-def arrival(packet: MediaPacket, is_video: bool, shift_ticks: int = 0) -> Arrival:
-    """Take a packet's times off its stream's time base."""
-    base = packet.time_base
-    scale, divisor = base.numerator * TICKS, base.denominator
+def scale_of(time_base: Fraction) -> Scale:
+    """For all packets of a stream: to ask each for its time base costs as much as to place it."""
+    return time_base.numerator * TICKS, time_base.denominator
+
+
+def arrival(
+    packet: MediaPacket, is_video: bool, scale: Scale | None = None, shift_ticks: int = 0
+) -> Arrival:
+    """Take a packet's times off its stream's time base; `scale` is its stream's, if known."""
+    multiplier, divisor = scale or scale_of(packet.time_base)
     pts, dts = packet.pts, packet.dts
     return Arrival(
         packet,
         is_video,
-        None if pts is None else pts * scale // divisor + shift_ticks,
-        None if dts is None else dts * scale // divisor + shift_ticks,
+        None if pts is None else pts * multiplier // divisor + shift_ticks,
+        None if dts is None else dts * multiplier // divisor + shift_ticks,
     )

@@ -1,9 +1,9 @@
 """One fragment while it grows: a muxer, a file, and what of the one has reached the other.
 
 A fragment is an MPEG-TS file of its own that begins at a key frame. Packets go through the muxer
-into memory; `write` appends what has gathered to the file in one go and says which bytes and frames
-these were. The frames are counted in the bytes themselves: the muxer keeps one packet back, and
-only what is written may be announced.
+into memory; `write` appends what has gathered to the file in one go, and `take_written` says which
+bytes and frames these were. The frames are counted in the bytes themselves: the muxer keeps one
+packet back, and only what is written may be announced.
 """
 
 import errno
@@ -28,6 +28,10 @@ MUXER_OPTIONS = {
     "avoid_negative_ts": "disabled",
 }
 
+_ROOM_BYTES = 256 * 1024
+_KEPT_ROOM_BYTES = 4 * 1024 * 1024
+"""One huge key frame must not hold its room for ever."""
+
 
 class CannotCarry(Refused):
     """A packet is damaged, and the muxer does not take it."""
@@ -44,21 +48,41 @@ class Written:
     """Of the first frame that begins in them (ticks); of the last one before, if none does."""
 
 
-class _Memory:
-    """Where the muxer writes to."""
+class Memory:
+    """Where muxers write to, one after the other.
+
+    The room is kept: to let it grow with every fragment anew costs more than the muxing.
+    """
 
     def __init__(self) -> None:
-        self.data = bytearray()
+        self._room = bytearray(_ROOM_BYTES)
+        self._filled = 0
 
     def write(self, data: bytes) -> int:
-        self.data += data
+        end = self._filled + len(data)
+        if end > len(self._room):  # a new one: who still looks at the old must not be in the way
+            room = bytearray(max(end, 2 * len(self._room)))
+            room[: self._filled] = self.data
+            self._room = room
+        self._room[self._filled : end] = data
+        self._filled = end
         return len(data)
+
+    @property
+    def data(self) -> memoryview:
+        """What was written since it was cleared; good until the next write."""
+        return memoryview(self._room)[: self._filled]
+
+    def clear(self) -> None:
+        self._filled = 0
+        if len(self._room) > _KEPT_ROOM_BYTES:
+            self._room = bytearray(_ROOM_BYTES)
 
 
 class GrowingFragment:
     """A fragment that is open. Used by one thread."""
 
-    def __init__(self, path: Path, feed: Feed, first_pts: int) -> None:
+    def __init__(self, path: Path, feed: Feed, first_pts: int, memory: Memory) -> None:
         """Creates the file, which must not exist. Raises SourceFailed if it cannot."""
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -75,7 +99,9 @@ class GrowingFragment:
         self.key_frame_bytes = 0
         """Bytes up to the end of the first frame; 0 until the second begins."""
         self._path = path
-        self._memory = _Memory()
+        self._memory = memory
+        memory.clear()
+        self._written: Written | None = None
         self._audio: av.AudioStream | None = None
         try:
             self._open_muxer(feed)
@@ -118,14 +144,24 @@ class GrowingFragment:
         """Frames that the muxer has let go of and that are not written yet."""
         return count_frames(self._memory.data)
 
-    def write(self) -> Written | None:
-        """Append what has gathered to the file; None if that is nothing.
+    def write(self) -> None:
+        """Append what has gathered to the file.
 
         Raises SourceFailed, CannotCarry if the key frame got lost in the muxer.
         """
-        data, self._memory.data = self._memory.data, bytearray()
-        if not data:
-            return None
+        data = self._memory.data
+        try:
+            if data:
+                self._append(data)
+        finally:
+            self._memory.clear()
+
+    def take_written(self) -> Written | None:
+        """What was written since this was asked last; None if that is nothing."""
+        written, self._written = self._written, None
+        return written
+
+    def _append(self, data: memoryview) -> None:
         offsets = frame_offsets(data)
         frames = int(offsets.size)
         first = frame_time(data, int(offsets[0])) if frames else None
@@ -134,12 +170,17 @@ class GrowingFragment:
         if not self.key_frame_bytes and self.frames + frames > 1:
             self.key_frame_bytes = self.bytes + int(offsets[1 - self.frames])
         _write_all(self.file, data)
-        written = Written(self.bytes, len(data), frames, self.last_pts if first is None else first)
+        before = self._written or Written(self.bytes, 0, 0, self.last_pts)
+        self._written = Written(
+            before.offset,
+            before.bytes + len(data),
+            before.frames + frames,
+            first if first is not None and not before.frames else before.first_pts,
+        )
         self.bytes += len(data)
         self.frames += frames
-        return written
 
-    def finish(self) -> Written | None:
+    def finish(self) -> None:
         """Write what the muxer kept back. The file stays open, for the index to sync.
 
         Raises SourceFailed, CannotCarry if no frame could be carried.
@@ -148,10 +189,9 @@ class GrowingFragment:
             self._muxer.close()
         except (FFmpegError, ValueError) as error:
             raise SourceFailed(f"the fragment cannot be finished: {error}") from error
-        written = self.write()
+        self.write()
         if not self.frames:
             raise CannotCarry("there is no frame in it")
-        return written
 
     def discard(self) -> None:
         """Close and remove the file: there is nothing in it."""
@@ -160,14 +200,13 @@ class GrowingFragment:
             self._path.unlink()
 
 
-def _write_all(file: int, data: bytearray) -> None:
-    view = memoryview(data)
-    while view:
+def _write_all(file: int, data: memoryview) -> None:
+    done = 0
+    while done < len(data):
         try:
-            written = os.write(file, view)
+            done += os.write(file, data[done:])
         except OSError as error:
             raise _write_failed(error) from error
-        view = view[written:]
 
 
 def _write_failed(error: OSError) -> SourceFailed:

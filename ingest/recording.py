@@ -1,8 +1,9 @@
 """One epoch on its way to the disk: packets in, batches, fragments and the epoch's end out.
 
 A key frame begins a new fragment. At most every `batch_seconds`, and as soon as the first four
-frames of a fragment are there, what has gathered is written and announced as a batch. A fragment
-that is full is handed on as closed: the index makes it durable before anybody is told.
+frames of a fragment are there, what has gathered is written and announced as a batch; it is written
+twice as often as it is announced, since what lies unread or unwritten is what a kill costs. A
+fragment that is full is handed on as closed: the index makes it durable before anybody is told.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from ingest import figures
 from ingest.feed import Feed, MediaPacket
-from ingest.fragment import CannotCarry, GrowingFragment, Written
+from ingest.fragment import CannotCarry, GrowingFragment, Memory
 from ingest.timeline import TICKS, Place, Timeline
 from shared.clock import Clock
 from shared.errors import SourceFailed
@@ -86,7 +87,8 @@ class Recording:
         self._frame_ticks = round(TICKS / (parameters.frames_per_second or 25))
         self._number = 0
         self._part = 0
-        self._batched_at = clock.monotonic()
+        self._batched_at = self._written_at = clock.monotonic()
+        self._memory = Memory()
         self._open: GrowingFragment | None = None
         self._end_pts: int | None = None
         self._damaged = 0
@@ -151,28 +153,35 @@ class Recording:
 
     def _begin(self, pts: int) -> GrowingFragment:
         path = self._folder / f"{self._number:06d}.ts"
-        self._open = GrowingFragment(path, self._feed, pts)
+        self._open = GrowingFragment(path, self._feed, pts, self._memory)
         self._part = 0
-        self._batched_at = self._clock.monotonic()
+        self._batched_at = self._written_at = self._clock.monotonic()
         return self._open
 
     def _announce_if_due(self, fragment: GrowingFragment) -> None:
         is_first = not fragment.bytes and fragment.muxed_frames >= FIRST_BATCH_FRAMES
+        now = self._clock.monotonic()
         if (is_first and fragment.waiting_frames >= FIRST_BATCH_FRAMES) or (
-            self._clock.monotonic() - self._batched_at >= self._batch_seconds
+            now - self._batched_at >= self._batch_seconds
         ):
             self._announce(fragment, fragment.write)
+        elif fragment.bytes and now - self._written_at >= self._batch_seconds / 2:
+            self._write(fragment, fragment.write)
 
-    def _announce(self, fragment: GrowingFragment, write: Callable[[], Written | None]) -> None:
-        self._batched_at = self._clock.monotonic()
+    def _write(self, fragment: GrowingFragment, write: Callable[[], None]) -> None:
+        self._written_at = self._clock.monotonic()
         try:
-            written = write()
+            write()
         except CannotCarry:  # there is no key frame in it: what follows cannot be decoded
             figures.DROPPED.labels(self._camera, "damaged").inc(fragment.muxed_frames)
             fragment.discard()
             self._open = None
-            return
-        if written is None:
+
+    def _announce(self, fragment: GrowingFragment, write: Callable[[], None]) -> None:
+        self._write(fragment, write)
+        self._batched_at = self._written_at
+        written = fragment.take_written()
+        if written is None or self._open is None:
             return
         self._outlets.batch(
             Batch(
