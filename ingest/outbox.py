@@ -69,6 +69,8 @@ class Outbox:
         self._position = self._cursor
         self._sent: deque[_Sent] = deque()
         self._refused = False
+        self._index: tuple[str, int] | None = None
+        """The epoch whose index is open, and its descriptor: it is looked at again and again."""
         self._saved = self._cursor
         self._saved_at = clock.monotonic()
 
@@ -102,6 +104,17 @@ class Outbox:
                 reason=error.strerror,
             )
         return count
+
+    @property
+    def is_full(self) -> bool:
+        """As much is under way as may be; there may be more behind it."""
+        with self._lock:
+            return len(self._sent) >= WINDOW
+
+    def close(self) -> None:
+        """Write the cursor down and let go of the index. Raises OSError."""
+        self._let_go()
+        self.save()
 
     def save(self) -> None:
         """Write the cursor down. Raises OSError."""
@@ -166,9 +179,7 @@ class Outbox:
             place = Cursor(following, 0)
 
     def _lines_at(self, place: Cursor, most: int) -> list[tuple[bytes, Cursor]]:
-        with (self._folder / place.epoch / INDEX_NAME).open("rb") as index:
-            index.seek(place.offset)
-            data = index.read(_READ_BYTES)
+        data = self._read(place)
         found: list[tuple[bytes, Cursor]] = []
         offset = place.offset
         for line in data.split(b"\n")[:-1][:most]:
@@ -178,6 +189,23 @@ class Outbox:
             if is_end:
                 break
         return found
+
+    def _read(self, place: Cursor) -> bytes:
+        """What the index of an epoch holds from a place on. Raises OSError."""
+        if self._index is None or self._index[0] != place.epoch:
+            self._let_go()
+            path = self._folder / place.epoch / INDEX_NAME
+            self._index = place.epoch, os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        data = os.pread(self._index[1], _READ_BYTES, place.offset)
+        if not data and not os.fstat(self._index[1]).st_nlink:  # deleted by the janitor, or by hand
+            self._let_go()
+            raise FileNotFoundError(place.epoch)
+        return data
+
+    def _let_go(self) -> None:
+        index, self._index = self._index, None
+        if index is not None:
+            os.close(index[1])
 
     def _load(self) -> Cursor:
         try:

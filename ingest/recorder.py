@@ -27,6 +27,9 @@ from shared.topology import EVENTS, FRAMES, batch_key, sample_key
 from shared.worker import WorkerContext
 
 STOP_SECONDS = 8.0
+GATHER_SECONDS = 3.0
+"""Closed fragments are published this often, those of all cameras together: nobody waits for one,
+and a few at once cost every stage on their way little more than one."""
 
 
 class Recorder:
@@ -43,7 +46,9 @@ class Recorder:
         self._outboxes: dict[str, Outbox] = {}
         self._samplers: dict[str, Sampler] = {}
         self._states: dict[str, str] = {}
-        self._grown: set[str] = set()
+        self._gather_at = 0.0
+        self._hurried: set[str] = set()
+        """Cameras whose outbox must not wait for the next gathering."""
         self._check()
         store = ObjectStore(self._settings.archive)
         self._index = Index(self._root, self._on_line, context.clock, self._log)
@@ -108,7 +113,7 @@ class Recorder:
             if not capture.join(max(0.0, deadline - self._context.clock.monotonic())):
                 self._log.warning("camera holds on", action="camera.stuck", camera=camera)
             with suppress(OSError):
-                self._outboxes.pop(camera).save()
+                self._outboxes.pop(camera).close()
             self._context.health.set(camera, None)
             self._states.pop(camera, None)
 
@@ -129,14 +134,21 @@ class Recorder:
         """A new session: what the last one did not confirm is sent again."""
         for outbox in self._outboxes.values():
             outbox.restart()
+        self._gather_at = 0.0
         self.link = link
 
-    def pump(self, link: Link, everything: bool) -> None:
-        """Publish what the indexes hold, of cameras whose index is known to have grown, or all."""
-        grown, self._grown = self._grown, set()
-        for camera in list(self._outboxes) if everything else grown:
-            if camera in self._outboxes:
-                self._outboxes[camera].pump(link)
+    def pump(self, link: Link) -> None:
+        """Publish what the indexes hold; to be called each turn of the main loop."""
+        hurried, self._hurried = self._hurried, set()
+        now = self._context.clock.monotonic()
+        if now >= self._gather_at:
+            self._gather_at = now + GATHER_SECONDS
+            hurried = set(self._outboxes)
+        for camera in hurried & self._outboxes.keys():
+            outbox = self._outboxes[camera]
+            outbox.pump(link)
+            if outbox.is_full:
+                self._hurried.add(camera)
 
     def _say_the_rest(self, link: Link, outboxes: list[Outbox]) -> None:
         """Publish what the outboxes hold, for a few seconds at most."""
@@ -151,7 +163,7 @@ class Recorder:
                 pause.wait(0.02)
         for outbox in outboxes:
             with suppress(OSError):
-                outbox.save()
+                outbox.close()
 
     # -- what captures and the index say, on their threads -------------------------------------
 
@@ -165,8 +177,8 @@ class Recorder:
         link.publish(FRAMES, batch_key(batch.camera), batch.to_body())
 
     def _on_line(self, record: Fragment | EpochEnd) -> None:
-        self._grown.add(record.camera)
         if isinstance(record, EpochEnd):
+            self._hurried.add(record.camera)
             return
         figures.FRAGMENTS.labels(record.camera).inc()
         sampler, link = self._samplers.get(record.camera), self.link

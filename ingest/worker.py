@@ -144,15 +144,14 @@ class IngestWorker:
                 freezes = recorder.pulse.freezes
             link.check()
             now = clock.monotonic()
-            is_time_to_scan = now >= scan_at
-            if is_time_to_scan:
+            if now >= scan_at:
                 self._retake(recorder, link, seats)
                 seats.scan()
                 scan_at = now + seats.wait_seconds()
             if now >= declare_at:
                 self._declare(link, seats.held)
                 declare_at = now + DECLARE_SECONDS
-            recorder.pump(link, everything=is_time_to_scan)
+            recorder.pump(link)
             self._note_stored(link)
             stop.wait(TURN_SECONDS)
 

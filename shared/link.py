@@ -138,6 +138,7 @@ class Link:
         self._unconfirmed: dict[int, Callable[[bool], None]] = {}
         self._next_tag = 0
         self._unsent_live: deque[_Unsent] = deque()
+        self._live_called = False
         self._unsent_confirmed: deque[tuple[_Unsent, Callable[[bool], None]]] = deque()
         self._subscriptions: list[Subscription] = []
 
@@ -289,9 +290,12 @@ class Link:
             DROPPED.inc()
             return
         self._unsent_live.append((exchange, key, body, _properties(headers, persistent)))
-        self.call_soon(self._publish_live)
+        if not self._live_called:
+            self._live_called = True
+            self.call_soon(self._publish_live)
 
     def _publish_live(self) -> None:
+        self._live_called = False  # before they are taken: none is left without a call
         while self._unsent_live:
             unsent = self._unsent_live.popleft()
             if self._live is None or not self._live.is_open or self._blocked:

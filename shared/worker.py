@@ -7,6 +7,7 @@ half a minute and starts over once the work has held. SIGTERM and SIGINT ask for
 """
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from shared.messages import Stage
 HELD_SECONDS = 60.0
 """A run of this length was good: the next pause is the first again."""
 MISCONFIGURED_EXIT = 2
+GARBAGE_OBJECTS = 20_000
 
 RESTARTS = Counter("cradle_worker_restarts_total", "Times the work was built anew.", ["reason"])
 
@@ -73,11 +75,23 @@ def main(stage: Stage, build: Callable[[WorkerContext], StageWorker]) -> None:
         logger = log.get_logger(stage=stage.value, worker=arguments.name)
         context = WorkerContext(settings, arguments.name, clock, logger, health)
         health.serve(settings.metrics.host, settings.metrics.port_of(stage))
+        _collect_garbage_seldom()
         run(build(context), context, stop_on_signals())
     except Misconfigured as error:
         print(f"{stage}: {error}", file=sys.stderr)
         raise SystemExit(MISCONFIGURED_EXIT) from None
     raise SystemExit(0)
+
+
+def _collect_garbage_seldom() -> None:
+    """Leave what was imported out of it, and look for cycles less often than each 700 objects.
+
+    Packets and messages come and go by the thousand without making any; 3 % of the workers' time
+    went into looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, 10, 10)
 
 
 def stop_on_signals() -> threading.Event:
