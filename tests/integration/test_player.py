@@ -85,7 +85,6 @@ def test_the_picture_moves_at_the_pace_of_the_room_and_has_its_sound(undisturbed
     assert len(pictures) >= (1 - MOST_DROPPED_SHARE) * RATE * seconds
     assert undisturbed.decoded >= len(pictures)
     assert undisturbed.sound > 5_000 * seconds  # of about 8,000 bytes a second
-    assert undisturbed.errors == []
 
 
 def test_a_picture_is_on_the_screen_soon_after_it_was_captured(

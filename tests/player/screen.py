@@ -63,7 +63,7 @@ class Picture(_Seen):
     media: float
     """Its place on the player's timeline, seconds."""
     captured_at: float | None
-    """When it was captured, as the playlist says; None if its segment is not listed any more."""
+    """When it was captured, as the playlist says; None if it says nothing."""
     counter: int | None
     """Its number; None if it cannot be read."""
 
