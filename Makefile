@@ -23,7 +23,7 @@ $(RUNTIME_STAMP): requirements.lock pyproject.toml deploy/setup.sh
 	deploy/setup.sh run "$(PYTHON)" requirements.lock
 	touch $@
 
-$(DEV_STAMP): requirements-dev.lock pyproject.toml deploy/setup.sh
+$(DEV_STAMP): requirements-dev.lock pyproject.toml deploy/setup.sh tests/player/package-lock.json
 	deploy/setup.sh test "$(PYTHON)" requirements-dev.lock
 	touch $@ $(RUNTIME_STAMP)
 
@@ -64,4 +64,4 @@ lock:
 	$(LOCK) --all-extras -o requirements-dev.lock
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv tests/player/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,6 +21,9 @@ if [ "$purpose" = test ]; then
         python3-gi gir1.2-gst-rtsp-server-1.0
     want "gst-inspect-1.0 rtph264pay" gstreamer1.0-tools gstreamer1.0-plugins-good
     want "gst-inspect-1.0 h264parse" gstreamer1.0-plugins-bad gstreamer1.0-plugins-base
+    # A real player: hls.js in Debian's Chromium.
+    want "command -v chromium" chromium
+    want "command -v npm" nodejs npm
 fi
 
 if [ -n "$missing" ]; then
@@ -52,3 +55,11 @@ echo "cradle: preparing .venv"
 .venv/bin/python -m pip check --disable-pip-version-check >/dev/null
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation -e .
+
+if [ "$purpose" = test ]; then
+    player=tests/player
+    if ! [ "$player/node_modules/.package-lock.json" -nt "$player/package-lock.json" ]; then
+        echo "cradle: preparing hls.js"
+        npm ci --prefix "$player" --ignore-scripts --no-audit --no-fund --silent
+    fi
+fi

@@ -218,14 +218,13 @@ class Camera:
     def _feed(self, batch: Batch) -> bool:
         generation = self._runs.current
         assert generation is not None  # noqa: S101 - there is a run, or it was just begun
+        after_hole = self._cursor is not None and self._cursor.broken
         try:
             if self._sent == 0:
                 generation.feed_silence(self._sound.before(batch))
-            taken = generation.feed(
-                self._reader, batch.path, batch.offset + self._sent, batch.bytes - self._sent
-            )
+            taken = generation.feed(self._reader, batch, self._sent, after_hole=after_hole)
             if self._sent == 0 and taken:
-                self._note_begin(batch, generation)
+                self._note_begin(batch, generation, after_hole)
             self._sent += taken
         except (FragmentGone, BadFragment) as error:
             self._break(_kind(error))
@@ -241,8 +240,7 @@ class Camera:
         self._fed(batch, generation)
         return True
 
-    def _note_begin(self, batch: Batch, generation: Generation) -> None:
-        after_hole = self._cursor is not None and self._cursor.broken
+    def _note_begin(self, batch: Batch, generation: Generation, after_hole: bool) -> None:
         generation.begin_batch(batch, after_hole=after_hole)
         if after_hole:
             figures.GAPS.labels(self._name).inc()

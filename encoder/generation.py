@@ -18,6 +18,7 @@ from typing import Final
 from encoder.command import INIT_NAME, SPLIT_SHARE, Recipe, hls_command
 from encoder.cursor import begins_fragment
 from encoder.playlist import Segment
+from encoder.silence import without_early_sound
 from encoder.timing import SegmentTimes
 from shared.child import Child
 from shared.clock import Clock
@@ -31,6 +32,9 @@ PIPE_BYTES: Final = 512 * 1024
 """Of the input pipe: a batch fits. 100 of them stay below the kernel's limit for one user."""
 SEGMENT_PATIENCE_SECONDS: Final = 10.0
 """A child that owes a segment, or takes no bytes, for this long is stuck."""
+HELD_FRAMES: Final = 2
+"""ffmpeg passes on a frame when it has seen the next two begin, and sound at once. Sound that it
+passes on before the key frame after a hole would be in the segment before the hole."""
 FLUSH_SECONDS: Final = 1.5
 """For the last segment, after the input was closed."""
 
@@ -116,13 +120,22 @@ class Generation:
         least = self.recipe.segment_seconds * SPLIT_SHARE + _ROUNDING_SECONDS
         return self._times.seconds_since_key_frame(batch) >= least
 
-    def feed(self, reader: FrameReader, path: str, offset: int, length: int) -> int:
-        """Give it bytes of a fragment; says how many it took, 0 if it takes none now.
+    def feed(self, reader: FrameReader, batch: Batch, sent: int, *, after_hole: bool) -> int:
+        """Give it what follows the first `sent` bytes of a batch; says how many bytes it took, 0 if
+        it takes none now.
 
         Raises ChildFailed if it is gone, FragmentGone, BadFragment.
         """
         try:
-            taken = reader.copy_to(path, offset, length, self.child.stdin_fd)
+            if after_hole:
+                data = without_early_sound(
+                    reader.read(batch.path, batch.offset, batch.bytes), HELD_FRAMES
+                )
+                taken = os.write(self.child.stdin_fd, data[sent:])
+            else:
+                taken = reader.copy_to(
+                    batch.path, batch.offset + sent, batch.bytes - sent, self.child.stdin_fd
+                )
         except BlockingIOError:
             taken = 0
         except BrokenPipeError:

@@ -89,6 +89,26 @@ def sound_format(data: bytes) -> SoundFormat | None:
     return None
 
 
+def without_early_sound(data: bytes, frames: int) -> bytes:
+    """Transport packets as they are, but without the sound before so many video frames have begun.
+
+    In its place are as many packets that hold nothing and mark a break, as the first packets of a
+    fragment do. Raises BadFragment.
+    """
+    rows = packets(data).copy()
+    begins = frame_offsets(data)
+    end = int(begins[frames]) // PACKET_BYTES if begins.size > frames else len(rows)
+    early = rows[:end]
+    (sound,) = np.nonzero(
+        (early[:, 1] & 0x1F == AUDIO_PID >> 8) & (early[:, 2] == AUDIO_PID & 0xFF)
+    )
+    early[sound, 1] &= 0x1F
+    early[sound, 3] = early[sound, 3] & 0x0F | 0x20  # an adaptation field, and nothing behind it
+    early[sound, 4:6] = PACKET_BYTES - 5, 0x80
+    early[sound, 6:] = 0xFF
+    return rows.tobytes()
+
+
 def silence(
     sound: SoundFormat, start: int, end: int, together: int = _FRAMES_PER_PACKET
 ) -> tuple[bytes, int]:

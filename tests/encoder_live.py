@@ -241,6 +241,19 @@ def probe(segment: Path) -> dict[str, tuple[str, int]]:
         }
 
 
+def sound_aside_seconds(segment: Path) -> float:
+    """How far the sound of a segment reaches beyond its pictures: a player would fill the rest."""
+    init = segment.with_name("init.mp4")
+    data = (init.read_bytes() if init.exists() else b"") + segment.read_bytes()
+    times: dict[str, list[float]] = {"video": [], "audio": []}
+    with av.open(io.BytesIO(data), "r") as container:
+        for packet in container.demux():
+            if packet.pts is not None:
+                times[packet.stream.type].append(float(packet.pts * packet.time_base))
+    pictures, sounds = times["video"], times["audio"] or times["video"]
+    return max(min(pictures) - min(sounds), max(sounds) - max(pictures))
+
+
 def decode_errors(folder: Path) -> str:
     """What ffmpeg complains about when it plays all that is listed, each generation for itself."""
     playlist = parse((folder / NAME).read_text())

@@ -24,6 +24,7 @@ from tests.encoder_live import (
     decode_errors,
     probe,
     settings_of,
+    sound_aside_seconds,
     stand,
     stand_beside,
 )
@@ -175,6 +176,8 @@ def test_lost_batches_are_a_discontinuity_and_cost_no_new_ffmpeg(
         missing = timedelta(seconds=(later[0] - earlier[-1] - 1) / 30)
         off = each.captured_at - before.ended_at - missing
         assert abs(off.total_seconds()) <= 0.003
+    for each, _ in shown:
+        assert sound_aside_seconds(camera.folder / each.uri) < 0.2
     assert sum(each.discontinuity for each, _ in shown) == 1 + len(holes)
     assert decode_errors(camera.folder) == ""
 

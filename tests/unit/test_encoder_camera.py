@@ -63,6 +63,7 @@ class FakeGeneration:
         self.dead = self.ended = self.closed = self.killed = self.reaped = False
         self.splits = True
         self.holes: list[int] = []
+        self.fed_after_holes: list[int] = []
         self.stuck: str | None = None
         self.fed: list[tuple[str, int, int]] = []
         self.silence: list[bytes] = []
@@ -83,14 +84,15 @@ class FakeGeneration:
     def splits_before(self, _batch: Batch) -> bool:
         return self.splits
 
-    def feed(self, reader: FrameReader, path: str, offset: int, length: int) -> int:
+    def feed(self, reader: FrameReader, batch: Batch, sent: int, *, after_hole: bool) -> int:
         if self.dead:
             raise ChildFailed("ffmpeg closed its input")
-        reader.read(path, offset, length)
-        taken = min(length, self.room)
+        reader.read(batch.path, batch.offset, batch.bytes)
+        taken = min(batch.bytes - sent, self.room)
         self.room -= taken
         if taken:
-            self.fed.append((path, offset, taken))
+            self.fed.append((batch.path, batch.offset + sent, taken))
+            self.fed_after_holes += [batch.fragment] * after_hole
         return taken
 
     def feed_silence(self, data: bytes) -> None:
@@ -438,6 +440,18 @@ def test_what_was_left_out_is_a_hole_even_if_its_fragment_is_gone(room: Room) ->
     (room.store / fragment_path("camera-1", room.epoch, 2)).unlink()
     room.go_on(PARTS)
     assert generation.holes == [3]
+
+
+def test_the_first_batch_behind_a_hole_is_known_as_such_in_all_its_pieces(room: Room) -> None:
+    """Sound that it begins with would be in the segment before the hole."""
+    generation = running(room)
+    room.lose(PARTS)
+    generation.room = 100
+    room.go_on(PARTS)
+    generation.room = 10**9
+    room.callbacks[generation.stdin_fd]()
+    assert generation.fed_after_holes == [3, 3]
+    assert len(generation.fed) == 2 * PARTS + 1 + PARTS
 
 
 def test_no_silence_stands_for_what_was_left_out(room: Room) -> None:

@@ -17,8 +17,9 @@ from encoder.silence import (
     silence,
     sound_format,
     sound_offsets,
+    without_early_sound,
 )
-from shared.transport import PACKET_BYTES, frame_time, packets
+from shared.transport import PACKET_BYTES, frame_offsets, frame_time, packets
 
 STEREO_44100 = SoundFormat(profile=1, rate_index=4, channels=2)
 
@@ -136,3 +137,37 @@ def test_a_track_that_is_known_needs_no_opening() -> None:
     track = SoundTrack(STEREO_44100)
     track.begin_fragment(fragment(10, sound=False))
     assert track.opening() == b""
+
+
+@pytest.mark.parametrize("frames", [0, 5, 10])
+def test_early_sound_is_taken_out_and_all_else_stays_in_its_place(frames: int) -> None:
+    data = fragment(1.0, sound=True)
+    made = without_early_sound(data, frames)
+    begins = [*frame_offsets(data), len(data)]
+    assert len(made) == len(data)
+    assert list(frame_offsets(made)) == begins[:-1]
+    late = [offset for offset in sound_offsets(data) if offset >= begins[frames]]
+    assert list(sound_offsets(made)) == late
+    assert made[begins[frames] :] == data[begins[frames] :]
+    changed = [
+        row for row, old in zip(packets(made), packets(data), strict=True) if any(row != old)
+    ]
+    assert all(row[3] & 0x30 == 0x20 and row[5] == 0x80 for row in changed)  # empty, and a break
+    assert len(late) < len(sound_offsets(data)) or frames == 0
+
+
+def test_what_follows_early_sound_is_read_without_a_fault() -> None:
+    """Behind other fragments, whose packets are numbered otherwise."""
+    hole = fragment(0.0, sound=True) + without_early_sound(fragment(3.0, sound=True), 5)
+    with av.open(io.BytesIO(hole), "r", format="mpegts") as container:
+        read = [
+            (packet.stream.type, packet.is_corrupt) for packet in container.demux() if packet.size
+        ]
+    assert read.count(("video", False)) == 20
+    assert ("audio", False) in read
+    assert not any(corrupt for _, corrupt in read)
+
+
+def test_taking_out_sound_that_is_not_there_changes_nothing() -> None:
+    silent = fragment(1.0, sound=False)
+    assert without_early_sound(silent, 2) == silent
