@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what is found; returns the exit code. Raises Misconfigured for wrong options."""
-    connections.take_connections(arguments.data)
+    connections.take_connections(arguments.data, arguments.config)
     found = []
     for finding in look(arguments.config, SystemClock()):
         found.append(finding)

@@ -1,7 +1,8 @@
 """Where a running `cradle up` keeps its addresses and keys: `DATA/run/connections.env`.
 
 A configuration that leaves out broker and store says nothing about where they are; with `--data`
-the commands take it from there. What the environment says already wins.
+the commands take it from there. What the environment says already wins, and so does a configuration
+that names the address itself: it may have been changed since that house went up.
 """
 
 import argparse
@@ -10,8 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.configfile import ENV_DELIMITER, ENV_PREFIX
+from shared.configfile import ENV_DELIMITER, ENV_PREFIX, read_mapping
 from shared.errors import Misconfigured
+
+_ADDRESSES = (("broker", "url"), ("archive", "endpoint"), ("frames", "url"), ("live", "url"))
+"""The key of each section that says whose it is: `cradle up` fills in the section without it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def take_connections(data: Path | None) -> None:
-    """Put the connections of a `cradle up` into the environment. Raises Misconfigured."""
+def take_connections(data: Path | None, config: Path) -> None:
+    """Put the connections of a `cradle up` into the environment, as far as the file `config` does
+    not say otherwise. Raises Misconfigured."""
     if data is None:
         return
     file = data / "run" / "connections.env"
@@ -36,10 +41,18 @@ def take_connections(data: Path | None) -> None:
         raise Misconfigured(
             f"--data: {file} cannot be read ({error.strerror}); `cradle up --data {data}` writes it"
         ) from None
+    try:
+        content = read_mapping(config)
+    except Misconfigured:  # whoever reads it next says what is wrong with it
+        content = {}
+    named = {section for section, name in _ADDRESSES if is_given(f"{section}.{name}", content)}
     for line in lines:
-        name, _, value = line.partition("=")
-        if name.startswith(ENV_PREFIX):
-            os.environ.setdefault(name, value)
+        variable, _, value = line.partition("=")
+        section, _, name = variable.removeprefix(ENV_PREFIX).lower().partition(ENV_DELIMITER)
+        if section in named and is_given(f"{section}.{name}", content):
+            continue
+        if variable.startswith(ENV_PREFIX):
+            os.environ.setdefault(variable, value)
 
 
 def is_given(key: str, content: Mapping[str, Any]) -> bool:

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the coverage. Raises Misconfigured, StoreUnavailable."""
-    connections.take_connections(arguments.data)
+    connections.take_connections(arguments.data, arguments.config)
     content = config.read_mapping(arguments.config)
     settings = config.from_mapping(content)
     if not connections.is_given("archive.endpoint", content):

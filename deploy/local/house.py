@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from deploy.local.broker import Broker, find_server
+from deploy.local.connections import connections_of
 from deploy.local.crew import Crew, worker_names
 from deploy.local.needs import require_file, require_programs
 from deploy.local.ports import kept_ports
@@ -185,7 +186,7 @@ class House:
             self._say(f"archive.endpoint: {error}; clips are stored when it is back")
 
     def _write_connections(self) -> None:
-        lines = self._environment | self._page_lines
+        lines = connections_of(self.settings) | self._page_lines
         text = "".join(f"{key}={value}\n" for key, value in sorted(lines.items()))
         write_private(self._data / "run" / "connections.env", text)
 

@@ -1,6 +1,7 @@
 """What `cradle up` refuses before it has started or written anything."""
 
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from deploy.local import broker, house, needs
 from deploy.local.house import House
+from deploy.local.secret import private_folder
 from shared.clock import SimulatedClock
 from shared.errors import Misconfigured, MissingProgram
 
@@ -102,3 +104,25 @@ def test_a_store_of_somebody_else_that_is_away_is_no_reason_not_to_start(
         f"archive.endpoint: object store {endpoint} cannot be reached: Connection refused; "
         "clips are stored when it is back"
     ]
+
+
+def test_another_client_finds_broker_and_store_of_somebody_else_too(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Wherever it comes from: the file, the environment, or what is taken where neither says."""
+    monkeypatch.setenv("CRADLE_ARCHIVE__SECRET_KEY", "of the environment")
+    made = build(broker=ELSEWHERE["broker"], archive={"endpoint": "http://127.0.0.1:9000"})
+    private_folder(tmp_path / "data" / "run")
+    made._write_connections()
+    file = tmp_path / "data" / "run" / "connections.env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert dict(line.split("=", 1) for line in file.read_text().splitlines()) == {
+        "CRADLE_BROKER__URL": "amqp://127.0.0.1:5672/%2F",
+        "CRADLE_ARCHIVE__ENDPOINT": "http://127.0.0.1:9000",
+        "CRADLE_ARCHIVE__ACCESS_KEY": "cradle",
+        "CRADLE_ARCHIVE__SECRET_KEY": "of the environment",
+        "CRADLE_ARCHIVE__BUCKET": "cradle",
+        "CRADLE_ARCHIVE__REGION": "us-east-1",
+        "CRADLE_FRAMES__URL": "file:///var/lib/cradle/frames",
+        "CRADLE_LIVE__URL": "file:///var/lib/cradle/live",
+    }
