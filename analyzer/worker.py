@@ -25,7 +25,7 @@ from shared.framestore import FrameReader
 from shared.link import Delivery, Link
 from shared.objectstore import ObjectStore
 from shared.topology import analyzer_queue, lost_queue
-from shared.worker import WorkerContext
+from shared.worker import PROBE_SECONDS, WorkerContext
 
 TURN_SECONDS = 0.5
 FINISH_SECONDS = 5.0
@@ -75,6 +75,7 @@ class AnalyzerWorker:
     def run_once(self, stop: threading.Event) -> None:
         """Work until `stop`. Raises Misconfigured, Unavailable."""
         if not self._probed:
+            self._context.health.expect(PROBE_SECONDS)
             self._store.probe()
             self._probed = True
         settings = self._context.settings

@@ -30,7 +30,7 @@ from shared.messages import Stage
 from shared.objectstore import ObjectStore
 from shared.seats import CameraWork, Seats
 from shared.topology import archiver_queue
-from shared.worker import HELD_SECONDS, WorkerContext
+from shared.worker import HELD_SECONDS, PROBE_SECONDS, WorkerContext
 
 TURN_SECONDS: Final = 0.25
 FINISH_SECONDS: Final = 20.0
@@ -99,6 +99,7 @@ class ArchiverWorker:
     def _check_surroundings(self) -> None:
         if self._probed:
             return
+        self._context.health.expect(PROBE_SECONDS)
         self._store.probe()
         self._probed = True
         try:

@@ -19,6 +19,7 @@ from shared.clock import Clock
 from shared.log import Log
 
 TICK_SECONDS: Final = 0.5
+STOP_SECONDS: Final = 5.0
 
 _LAST_TURNS: Final = 20
 _LAST_TURN_SECONDS: Final = 0.1
@@ -67,17 +68,20 @@ class Loop:
         self._selector.register(self._ear, selectors.EVENT_READ, (None, self._hear))
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread. Cameras that are still there are dropped."""
+    def stop(self) -> bool:
+        """End the thread; False if it is stuck. Cameras that are still there are dropped."""
         self.call(None, self._stop)
-        self._thread.join(5)
+        self._thread.join(STOP_SECONDS)
+        return not self._thread.is_alive()
 
     def _stop(self) -> None:
         self._stopping = True
 
     @property
     def stuck_seconds(self) -> float:
-        """For how long it has not turned."""
+        """For how long it has not turned; 0.0 once it was stopped and has ended."""
+        if self._stopping and not self._thread.is_alive():
+            return 0.0
         return self._clock.monotonic() - self._last_turn
 
     def call(self, work: LoopWork | None, callback: Callback) -> None:

@@ -36,6 +36,7 @@ class EncoderWorker:
         with Link(settings.broker.url, context.name, heartbeat) as link:
             loop = Loop(context.clock, heartbeat, context.log)
             loop.start()
+            context.health.follow(loop)
             turns = Turns(context.clock)
             seats = Seats(
                 link,
@@ -53,7 +54,8 @@ class EncoderWorker:
                     stop.wait(seats.wait_seconds())
             finally:
                 self._release(seats, "the worker stops" if stop.is_set() else "the link is lost")
-                loop.stop()
+                if loop.stop():  # while its thread is stuck this process is not well
+                    context.health.unfollow(loop)
 
     def _check_surroundings(self) -> None:
         """Raises Misconfigured where waiting would not help."""

@@ -1,14 +1,15 @@
 """Is this worker alive, and what does it count: /healthz and /metrics on a port of its own.
 
 The main loop calls `beat()` each turn. /healthz answers 200 with the states as JSON while the last
-beat is young, else 503. One thread serves one request at a time, with time-outs: nobody can pile
-up work here.
+beat is young, and the last turn of every other loop that counts, else 503. Before something that is
+known to take long (a pause, the first look at a slow store) the loop says so. One thread serves one
+request at a time, with time-outs: nobody can pile up work here.
 """
 
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 
@@ -20,6 +21,15 @@ FRESH_SECONDS = 20.0
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+class Turning(Protocol):
+    """Another loop."""
+
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long it has not turned."""
+        ...
+
+
 class Health:
     """The pulse of a worker."""
 
@@ -27,16 +37,29 @@ class Health:
         self._clock = clock
         self._last = clock.monotonic()
         self._states: dict[str, str] = {}
+        self._others: tuple[Turning, ...] = ()
         self.turns = 0
         """How often the main loop has turned since the start."""
 
     def beat(self) -> float:
         """The main loop turns; returns the seconds since it last did (0.0 the first time)."""
         now = self._clock.monotonic()
-        gap = now - self._last if self.turns else 0.0
+        gap = max(0.0, now - self._last) if self.turns else 0.0
         self._last = now
         self.turns += 1
         return gap
+
+    def expect(self, seconds: float) -> None:
+        """The next turn may be so long in coming: until then its age counts for nothing."""
+        self._last = self._clock.monotonic() + seconds
+
+    def follow(self, other: Turning) -> None:
+        """From now on another loop counts too."""
+        self._others = (*self._others, other)
+
+    def unfollow(self, other: Turning) -> None:
+        """It has ended."""
+        self._others = tuple(each for each in self._others if each is not other)
 
     def set(self, subject: str, state: str | None) -> None:
         """Say in a few words how `subject` (a camera id, or a part) is; None takes it out."""
@@ -49,7 +72,8 @@ class Health:
 
     def answer(self) -> tuple[int, dict[str, Any]]:
         """Status code and body of /healthz."""
-        age = self._clock.monotonic() - self._last
+        ages = (each.stuck_seconds for each in self._others)
+        age = max(0.0, self._clock.monotonic() - self._last, *ages)
         alive = age <= FRESH_SECONDS
         body = {"alive": alive, "last_turn_seconds": round(age, 1), "states": self._states}
         return (200 if alive else 503), body

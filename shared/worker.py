@@ -29,6 +29,9 @@ from shared.messages import Stage
 
 HELD_SECONDS = 60.0
 """A run of this length was good: the next pause is the first again."""
+PROBE_SECONDS = 600.0
+"""What the first look at the object store may take: two requests to one that takes all its time
+(60 s, three tries) and gives no answer in the end."""
 MISCONFIGURED_EXIT = 2
 GARBAGE_OBJECTS = 20_000
 
@@ -134,7 +137,9 @@ def run(worker: StageWorker, context: WorkerContext, stop: threading.Event) -> N
             break
         held = context.clock.monotonic() - began > HELD_SECONDS
         failures = 0 if held else failures + 1
-        stop.wait(pause_seconds(failures))
+        pause = pause_seconds(failures)
+        context.health.expect(pause)
+        stop.wait(pause)
     context.log.info("worker stopped", action="worker.stopped")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from deploy.command import up
+from deploy.local.vigil import HUNG_SECONDS
 from shared.errors import CradleError, Misconfigured
 from shared.source import parse_source
 
@@ -62,7 +63,7 @@ def main() -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             yaml.safe_dump(content, stream, allow_unicode=True, sort_keys=False)
-        arguments.config, arguments.workers = file, ""
+        arguments.config, arguments.workers, arguments.hung_seconds = file, "", HUNG_SECONDS
         raise SystemExit(up.run(arguments))
     except CradleError as error:
         print(f"cradle: {error}", file=sys.stderr)

@@ -1,8 +1,8 @@
 """`cradle up`: everything on one machine, until Ctrl-C.
 
 Says what is starting, prints what to open, then shows a line per camera: a table that refreshes on
-a terminal, plain lines elsewhere. Restarts what dies. On Ctrl-C or SIGTERM everything stops in
-order and the exit code is 0.
+a terminal, plain lines elsewhere. Restarts what dies or hangs. On Ctrl-C or SIGTERM everything
+stops in order and the exit code is 0.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from deploy.local.house import House
 from deploy.local.status import CameraStatus
+from deploy.local.vigil import HUNG_SECONDS
 from shared import log
 from shared.clock import SystemClock
 from shared.errors import Misconfigured
@@ -24,6 +25,7 @@ from shared.messages import Stage
 
 PLAIN_SECONDS = 10.0
 LIVE_SECONDS = 1.0
+LEAST_HUNG_SECONDS = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,12 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=None, help="stop by itself after so long (for trials)"
     )
+    parser.add_argument(
+        "--hung-seconds",
+        type=float,
+        default=HUNG_SECONDS,
+        help="a worker whose /healthz is bad for so long is killed and started again "
+        "(default: %(default)g)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop. Raises Misconfigured; returns the exit code."""
     log.configure("warning", "text")
     counts = parse_workers(arguments.workers)
+    if not arguments.hung_seconds >= LEAST_HUNG_SECONDS:
+        raise Misconfigured(f"--hung-seconds: at least {LEAST_HUNG_SECONDS:g}")
     console = Console()
     clock = SystemClock()
     stop = threading.Event()
@@ -57,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         clock,
         log.get_logger(),
         lambda text: console.print(f"[dim]·[/dim] {text}", highlight=False),
+        arguments.hung_seconds,
     )
     try:
         house.start()

@@ -2,19 +2,21 @@
 
 Each worker is a process of its own with its log in `log/<name>.log`, its pid in `run/<name>.pid`
 and a metrics port of its own. One that dies is started again after a pause that grows while it
-keeps dying. One that says at its first start that its configuration is wrong (exit code 2) is not:
-that would only repeat the sentence, and a person is there to read it. Later the same words come of
-a port that is taken or a bucket that refuses for a moment, and must not end the recording: they are
-logged, and it is started again like any other. All programs are started from the thread that calls
-here: it must live as long as they do.
+keeps dying; one that hangs (`vigil.py`) is killed, and then it has died. One that says at its first
+start that its configuration is wrong (exit code 2) is not started again: that would only repeat the
+sentence, and a person is there to read it. Later the same words come of a port that is taken or a
+bucket that refuses for a moment, and must not end the recording: they are logged, and it is started
+again like any other. All programs are started from the thread that calls here: it must live as long
+as they do.
 """
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from deploy.local.program import Program
+from deploy.local.vigil import Vigil
 from shared.backoff import pause_seconds
 from shared.clock import Clock
 from shared.errors import Misconfigured
@@ -29,7 +31,9 @@ HELD_SECONDS = 60.0
 class Worker:
     """One worker process, through all its lives."""
 
-    def __init__(self, name: str, stage: Stage, program: Program, port: int, run: Path) -> None:
+    def __init__(
+        self, name: str, stage: Stage, program: Program, port: int, run: Path, vigil: Vigil
+    ) -> None:
         self.name = name
         self.stage = stage
         self.port = port
@@ -37,22 +41,28 @@ class Worker:
         self.program = program
         self.restarts = 0
         self._pid_file = run / f"{name}.pid"
+        self._vigil = vigil
         self._failures = 0
         self._started_at = 0.0
         self._again_at: float | None = None
 
     def start(self, now: float) -> None:
         self.program.start()
+        self._vigil.begin()
         self._started_at = now
         self._again_at = None
         self._pid_file.write_text(f"{self.program.pid}\n", encoding="ascii")
 
     def watch(self, now: float, log: Log) -> None:
-        """Start it again if it has died and the pause is over.
+        """Kill it if it hangs; start it again if it has died and the pause is over.
 
         Raises Misconfigured if its very first start was refused.
         """
         if self.program.is_running:
+            reason = self._vigil.look(now)
+            if reason is not None:
+                log.error("worker hangs", action="crew.hung", name=self.name, reason=reason)
+                self.program.send_kill()
             return
         if self._again_at is None:
             code = self.program.exit_code
@@ -87,10 +97,14 @@ class Crew:
         counts: Mapping[Stage, int],
         ports: Mapping[str, int],
         environment: Mapping[str, str],
+        vigil: Callable[[int], Vigil],
         clock: Clock,
         log: Log,
     ) -> None:
-        """`environment` is what the workers get beside our own: the private broker and store."""
+        """`environment` is what the workers get beside our own: the private broker and store.
+
+        `vigil` makes the watch over the worker of a metrics port.
+        """
         self._clock = clock
         self._log = log
         self.workers: list[Worker] = []
@@ -106,7 +120,9 @@ class Crew:
                     "CRADLE_METRICS__PORT": str(ports[name]),
                 },
             )
-            self.workers.append(Worker(name, stage, program, ports[name], data / "run"))
+            self.workers.append(
+                Worker(name, stage, program, ports[name], data / "run", vigil(ports[name]))
+            )
 
     def start(self) -> None:
         """Start them all. Raises ChildFailed."""

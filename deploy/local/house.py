@@ -25,6 +25,7 @@ from deploy.local.ports import kept_ports
 from deploy.local.secret import private_folder, write_private
 from deploy.local.status import Watch, fetch
 from deploy.local.store import Store, find_weed
+from deploy.local.vigil import HUNG_SECONDS, Vigil
 from shared import config
 from shared.clock import Clock
 from shared.errors import CradleError, Misconfigured, StoreUnavailable
@@ -59,14 +60,19 @@ class House:
         clock: Clock,
         log: Log,
         say: Callable[[str], None],
+        hung_seconds: float = HUNG_SECONDS,
     ) -> None:
-        """Checks configuration and machine. Raises Misconfigured before anything has started."""
+        """Checks configuration and machine. Raises Misconfigured before anything has started.
+
+        A worker that hangs for `hung_seconds` is killed and started again.
+        """
         self._config_file = config_file.resolve()
         self._data = data.resolve()
         self._counts = {stage: counts.get(stage, 1) for stage in RUN_ORDER}
         self._clock = clock
         self._log = log
         self._say = say
+        self._hung_seconds = hung_seconds
         self._content = config.read_mapping(self._config_file)
         self.settings = config.from_mapping(self._content)
         if not self.settings.cameras:
@@ -117,6 +123,7 @@ class House:
             self._counts,
             ports,
             self._environment,
+            lambda port: Vigil(self.settings.metrics.host, port, self._hung_seconds),
             self._clock,
             self._log,
         )
@@ -210,7 +217,7 @@ class House:
     # -- while it runs ------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """About once a second: start again what died. Raises Misconfigured, ChildFailed."""
+        """About once a second: mend what died or hangs. Raises Misconfigured, ChildFailed."""
         if self._broker is not None and not self._broker.is_running:
             self._log.warning("the broker died", action="house.broker_died")
             self._broker.start()

@@ -108,10 +108,14 @@ class Program:
         """End it, and all of its group, at once."""
         if self._process is None:
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self.send_kill()
         self._process.wait()
         self._process = None
+
+    def send_kill(self) -> None:
+        """Have it killed with all of its group, and wait for nothing: the kernel may hold it."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def _ended(self, timeout_seconds: float) -> bool:
         """Whether it ends in this time; it is not reaped."""

@@ -1,4 +1,4 @@
-"""`cradle up` as people run it: everything comes up, what dies is mended, and it ends in order."""
+"""`cradle up` as people run it: it comes up, what dies or hangs is mended, and it ends in order."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ import yaml
 from tests.support import eventually
 
 SECONDS = 120.0
+HUNG_SECONDS = 10.0
 
 pytestmark = pytest.mark.timeout(5 * SECONDS)
 
@@ -31,7 +32,7 @@ def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "deploy.command.up", "--config", str(config)]
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--data", str(folder / "data")],
+            [*command, "--data", str(folder / "data"), "--hung-seconds", str(HUNG_SECONDS)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=outside,
@@ -49,7 +50,9 @@ def _pid(file: Path) -> int:
     return int(text) if text.endswith("\n") else 0
 
 
-def test_up_shows_a_picture_mends_a_killed_worker_and_ends_in_order(tmp_path: Path) -> None:
+def test_up_shows_a_picture_mends_a_worker_that_dies_or_hangs_and_ends_in_order(
+    tmp_path: Path,
+) -> None:
     data = tmp_path / "data"
     with _up(tmp_path) as process:
 
@@ -61,15 +64,17 @@ def test_up_shows_a_picture_mends_a_killed_worker_and_ends_in_order(tmp_path: Pa
             return (data / "live" / "camera-1" / "index.m3u8").exists()
 
         eventually(playlist_is_there, SECONDS, "the live playlist")
-        pid_file = data / "run" / "encoder.pid"
-        killed = _pid(pid_file)
-        os.kill(killed, signal.SIGKILL)
+        for worker, blow in (("encoder", signal.SIGKILL), ("archiver", signal.SIGSTOP)):
+            pid_file = data / "run" / f"{worker}.pid"
+            struck = _pid(pid_file)
+            os.kill(struck, blow)
 
-        def is_back() -> bool:
-            assert process.poll() is None, said()
-            return _pid(pid_file) not in {0, killed}
+            def is_back(pid_file: Path = pid_file, struck: int = struck) -> bool:
+                assert process.poll() is None, said()
+                return _pid(pid_file) not in {0, struck}
 
-        eventually(is_back, SECONDS, "another encoder")
+            eventually(is_back, SECONDS, f"another {worker}")
+        assert said().count("crew.hung") == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0, said()
     assert not list((data / "run").glob("*.pid"))

@@ -1,4 +1,4 @@
-"""The workers of one machine: which death ends the house, and which is mended."""
+"""The workers of one machine: which death ends the house, which is mended, and who hangs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,13 @@ import structlog
 from structlog.testing import capture_logs
 
 from deploy.local.crew import HELD_SECONDS, Worker
+from deploy.local.ports import free_ports
 from deploy.local.program import Program
+from deploy.local.vigil import FIRST_ANSWER_SECONDS, HUNG_SECONDS, Vigil
 from shared.backoff import LONGEST_SECONDS
 from shared.clock import SimulatedClock
 from shared.errors import Misconfigured
+from shared.health import FRESH_SECONDS, Health
 from shared.messages import Stage
 from shared.worker import MISCONFIGURED_EXIT
 from tests.support import eventually
@@ -26,7 +29,8 @@ class Rehearsal:
         self._code = folder / "code"
         script = f"echo '{SENTENCE}'; exit $(cat {self._code})"
         program = Program("ingest", ["sh", "-c", script], folder=folder, environment={})
-        self.worker = Worker("ingest", Stage.INGEST, program, 9101, folder)
+        vigil = Vigil("127.0.0.1", free_ports(1)[0])
+        self.worker = Worker("ingest", Stage.INGEST, program, 9101, folder, vigil)
         self.clock = SimulatedClock()
 
     def live(self, code: int, seconds: float = 0.0) -> None:
@@ -95,3 +99,88 @@ def test_the_pause_before_a_restart_grows_while_it_is_refused(rehearsal: Rehears
     rehearsal.clock.advance(LONGEST_SECONDS)
     rehearsal.watch()
     assert rehearsal.worker.restarts == 7
+
+
+# -- workers that hang -----------------------------------------------------------------------------
+
+LOOK_EVERY = 1.0
+"""About so often a house looks at its crew."""
+
+
+class Sleeper:
+    """A worker that runs on; whether its loop turns is for the test to say."""
+
+    def __init__(self, folder: Path, *, answers: bool = True) -> None:
+        self.clock = SimulatedClock()
+        self.health = Health(self.clock)
+        port = self.health.serve("0.0.0.0", 0) if answers else free_ports(1)[0]
+        program = Program("encoder", ["sleep", "600"], folder=folder, environment={})
+        vigil = Vigil("0.0.0.0", port)
+        self.worker = Worker("encoder", Stage.ENCODER, program, port, folder, vigil)
+        self.worker.start(self.clock.monotonic())
+        self.told: list[str] = []
+
+    def pass_by(self, seconds: float, *, turn_every: float | None = None) -> None:
+        """So much time passes; the loop turns every so often, or not at all."""
+        ends, turn_at = self.clock.monotonic() + seconds, self.clock.monotonic()
+        while self.clock.monotonic() < ends:
+            if turn_every is not None and self.clock.monotonic() >= turn_at:
+                self.health.beat()
+                turn_at += turn_every
+            with capture_logs() as told:
+                self.worker.watch(self.clock.monotonic(), structlog.get_logger())
+            self.told += [f"{line['action']}: {line.get('reason')}" for line in told]
+            self.clock.advance(LOOK_EVERY)
+
+    def is_killed(self) -> bool:
+        """Its log says so."""
+        return any(line.startswith("crew.hung") for line in self.told)
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Sleeper]:
+    sleeper = Sleeper(tmp_path)
+    yield sleeper
+    sleeper.worker.stop(0)
+
+
+def test_a_worker_whose_loop_does_not_turn_is_killed_with_a_reason_and_started_again(
+    sleeper: Sleeper,
+) -> None:
+    first = sleeper.worker.program.pid
+    sleeper.pass_by(HUNG_SECONDS)
+    assert not sleeper.is_killed()
+    sleeper.pass_by(FRESH_SECONDS + 10)
+    (hung,) = (line for line in sleeper.told if line.startswith("crew.hung"))
+    assert "its loop does not turn, seen for 6" in hung
+
+    def is_back() -> bool:
+        sleeper.pass_by(LOOK_EVERY, turn_every=LOOK_EVERY)
+        return sleeper.worker.program.is_running and sleeper.worker.program.pid != first
+
+    eventually(is_back, 30, "another process")
+    assert sleeper.worker.restarts == 1
+
+
+@pytest.mark.parametrize("turn_every", [5.0, HUNG_SECONDS])
+def test_a_worker_that_is_only_slow_is_left_alone(sleeper: Sleeper, turn_every: float) -> None:
+    sleeper.pass_by(10 * HUNG_SECONDS, turn_every=turn_every)
+    assert sleeper.told == []
+
+
+def test_a_pause_of_the_whole_machine_kills_nobody(sleeper: Sleeper) -> None:
+    sleeper.pass_by(2 * HUNG_SECONDS, turn_every=1)
+    sleeper.pass_by(FRESH_SECONDS + 5)
+    sleeper.clock.advance(3600)
+    sleeper.pass_by(FRESH_SECONDS)
+    sleeper.pass_by(HUNG_SECONDS, turn_every=1)
+    assert sleeper.told == []
+
+
+def test_a_worker_that_has_never_answered_may_still_be_starting(tmp_path: Path) -> None:
+    sleeper = Sleeper(tmp_path, answers=False)
+    sleeper.pass_by(FIRST_ANSWER_SECONDS)
+    assert sleeper.told == []
+    sleeper.pass_by(10)
+    assert "it does not answer" in sleeper.told[0]
+    sleeper.worker.stop(0)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from encoder import loop as loop_file
 from encoder.loop import Loop
 from shared.clock import SimulatedClock, SystemClock
+from shared.health import FRESH_SECONDS, Health
 from shared.log import get_logger
 
 
@@ -112,6 +114,34 @@ def test_a_process_that_was_frozen_drops_its_cameras_before_anything_else() -> N
     assert work.dropped == ["frozen"]
     assert order == ["after 1 drops"]
     loop.stop()
+
+
+def test_a_loop_that_is_stuck_makes_its_worker_unwell_until_its_thread_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk of `live.url` hangs: the worker's other thread goes on turning."""
+    clock = SimulatedClock()
+    loop, health = Loop(clock, 10.0, get_logger()), Health(clock)
+    health.follow(loop)
+    loop.start()
+    stuck, free = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        stuck.set()
+        free.wait(60)
+
+    loop.call(None, hang)
+    assert stuck.wait(10)
+    clock.advance(FRESH_SECONDS + 1)
+    health.beat()
+    assert health.answer()[0] == 503
+    with monkeypatch.context() as hasty:
+        hasty.setattr(loop_file, "STOP_SECONDS", 0.1)
+        assert not loop.stop()
+    assert health.answer()[0] == 503
+    free.set()
+    assert loop.stop()
+    assert health.answer()[0] == 200
 
 
 def test_what_was_dropped_at_the_end_is_seen_off(loop: Loop) -> None:

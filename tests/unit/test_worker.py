@@ -183,6 +183,38 @@ def test_health_is_good_only_while_the_loop_turns(clock: SimulatedClock) -> None
     assert health.answer()[1]["states"] == {}
 
 
+def test_a_pause_before_the_next_try_is_no_sign_of_death(
+    context: WorkerContext, clock: SimulatedClock
+) -> None:
+    answers: list[int] = []
+
+    class Watched(Stop):
+        def wait(self, timeout: float | None = None) -> bool:
+            stopped = super().wait(timeout)
+            answers.append(context.health.answer()[0])
+            return stopped
+
+    run(Work(raising(LinkLost("gone"))), context, Watched(clock, 40))
+    assert answers == [200] * 40
+    clock.advance(FRESH_SECONDS + 1)
+    assert context.health.answer()[0] == 503
+
+
+def test_a_long_call_that_was_expected_counts_only_once_it_is_overdue(
+    clock: SimulatedClock,
+) -> None:
+    health = Health(clock)
+    health.expect(600)
+    clock.advance(600)
+    assert health.answer()[0] == 200
+    clock.advance(FRESH_SECONDS + 1)
+    assert health.answer()[0] == 503
+    health.expect(600)
+    assert health.beat() == 0.0
+    clock.advance(FRESH_SECONDS + 1)
+    assert health.answer()[0] == 503
+
+
 def ask(port: int, path: str) -> tuple[int, bytes]:
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
