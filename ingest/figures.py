@@ -18,4 +18,9 @@ EXPIRED = Counter(
     "Fragments deleted although no clip holds them.",
     ["camera", "reason"],
 )
+NOT_BORNE_OUT = Counter(
+    "cradle_ingest_stored_not_borne_out_total",
+    "Fragments said to be stored that no clip in the bucket holds.",
+    ["camera"],
+)
 STORE_BYTES = Gauge("cradle_ingest_frame_store_bytes", "Bytes in the frame store.")

@@ -1,8 +1,9 @@
 """Keeps the frame store within its limits: stored fragments go first, others only when they must.
 
 Every half minute, for the cameras held (and those that no configuration names any more): fragments
-in a committed clip go `keep_stored_minutes` after their capture; at `retention_hours` all go; over
-`quota_gib` the oldest go, first the stored, then the others. What goes and is not known to be
+in a committed clip go `keep_stored_minutes` after its commit; at `retention_hours` all go; over
+`quota_gib` the oldest go, first the stored, then the others. Nothing is taken for stored that the
+bucket itself did not bear out (`ingest/confirmation.py`). What goes and is not known to be
 stored is written down before (`ingest/losses.py`). An epoch that has ended, is empty and has been
 published is removed. A thread of its own does this: a slow disk or store delays nobody.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from prometheus_client import Counter
 
 from ingest import figures
+from ingest.confirmation import Confirmation
 from ingest.losses import Losses
 from ingest.outbox import read_cursor
 from ingest.recovery import recover
@@ -42,6 +44,7 @@ class Janitor:
         self._settings = settings.frames
         self._configured = {camera.id for camera in settings.cameras}
         self._root = settings.frames.root
+        self._confirmation = Confirmation(self._root, store, log)
         self._losses = Losses(self._root, store, log)
         self._clock = clock
         self._log = log
@@ -73,13 +76,15 @@ class Janitor:
         self._shelves = {
             camera: self._shelves.get(camera) or Shelf(self._root, camera) for camera in mine
         }
-        kept = [each for shelf in self._shelves.values() for each in shelf.look()]
+        now = self._clock.now()
+        there = [each for shelf in self._shelves.values() for each in shelf.look()]
+        kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
         figures.STORE_BYTES.set(total)
         over = total - self._settings.quota_gib * GIB
         chosen = choose(
             kept,
-            self._clock.now(),
+            now,
             keep_stored=timedelta(minutes=self._settings.keep_stored_minutes),
             retention=timedelta(hours=self._settings.retention_hours),
             over_bytes=over * own / total if total else 0,  # the other workers do their part
@@ -155,10 +160,9 @@ def choose(
     chosen: dict[str, list[Kept]] = {"stored": [], "retention": [], "quota": []}
     rest: list[Kept] = []
     for each in kept:
-        age = now - each.starts_at
-        if each.stored and age > keep_stored:
+        if each.stored_at is not None and now - each.stored_at > keep_stored:
             chosen["stored"].append(each)
-        elif age > retention:
+        elif now - each.starts_at > retention:
             chosen["retention"].append(each)
         else:
             rest.append(each)

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ingest.stored import read_stored
 from shared.errors import BadMessage
 from shared.framestore import INDEX_NAME, FrameReader
 from shared.messages import EpochEnd, read_archive_message
@@ -24,8 +23,13 @@ class Kept(NamedTuple):
     starts_at: datetime
     ends_at: datetime
     bytes: int
-    stored: bool
-    """A committed clip is known to hold it."""
+    stored_at: datetime | None
+    """Since when a committed clip holds it (UTC); None while none is known to."""
+
+    @property
+    def stored(self) -> bool:
+        """A committed clip is known to hold it."""
+        return self.stored_at is not None
 
 
 @dataclass
@@ -45,17 +49,13 @@ class Shelf:
         self._epochs: dict[str, _Epoch] = {}
 
     def look(self) -> list[Kept]:
-        """All fragments that are there. Raises OSError, Unavailable."""
+        """All fragments that are there, epoch by epoch. Raises OSError, Unavailable."""
         names = self._reader.epochs(self._camera)
         self._epochs = {name: self._epochs.get(name, _Epoch()) for name in names}
         kept: list[Kept] = []
         for name, epoch in self._epochs.items():
             self._read_on(name, epoch)
-            if epoch.fragments:
-                stored = read_stored(self.folder / name)
-                kept += [
-                    each._replace(stored=each.number in stored) for each in epoch.fragments.values()
-                ]
+            kept += epoch.fragments.values()
         return kept
 
     def delete(self, kept: Kept) -> None:
@@ -99,5 +99,5 @@ class Shelf:
                     record.captured_at,
                     record.ends_at,
                     record.bytes,
-                    stored=False,
+                    stored_at=None,
                 )

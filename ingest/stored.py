@@ -1,8 +1,8 @@
-"""What is known to be in committed clips: beside each epoch's fragments, a list of ranges.
+"""What is said to be in committed clips: beside each epoch's fragments, a list of ranges.
 
 The archiver says `stored` when a clip is committed; that word is written down here so that it
-outlives this worker. It is a hint for the janitor: a word that got lost only means that a fragment
-stays longer, and before an apparently unstored fragment is deleted the bucket is asked.
+outlives this worker. It is a hint: a word that got lost only means that a fragment stays longer,
+and one that is false nothing at all, for the bucket is asked before it counts (`confirmation.py`).
 """
 
 import re
@@ -37,8 +37,16 @@ def note_stored(root: Path, body: bytes) -> bool:
     return True
 
 
+def stored_bytes(folder: Path) -> int:
+    """The length of what was said about an epoch: it grows with each word."""
+    try:
+        return (folder / STORED_NAME).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def read_stored(folder: Path) -> Ranges:
-    """The fragments of an epoch that are in committed clips, as far as is known here."""
+    """The fragments of an epoch that are said to be in committed clips."""
     ranges = Ranges()
     try:
         lines = (folder / STORED_NAME).read_text(encoding="ascii").splitlines()

@@ -29,6 +29,8 @@ class CommittedClip:
 
     identity: ClipIdentity
     suffix: str
+    committed_at: datetime | None
+    """When its manifest was created (UTC, by the store's clock), if the store says so."""
 
     @property
     def object_key(self) -> str:
@@ -57,10 +59,11 @@ def read_listing(
         media = [name for name, _ in members if name.suffix in {"mp4", "ts"}]
         clip = None
         if manifests and len(media) == 1:
-            clip = _clip(media[0])
+            clip = _clip(media[0], manifests[0])
         elif manifests:
             manifest = manifest_of(manifests[0].key)
-            clip = CommittedClip(manifest.identity, manifest.container)
+            committed_at = manifests[0].modified_at
+            clip = CommittedClip(manifest.identity, manifest.container, committed_at)
         if clip is not None:
             clips.append(clip)
         leftovers += [each for name, each in members if not _belongs(name, clip)]
@@ -71,10 +74,10 @@ def _beginning(name: ClipName) -> tuple[datetime, str, int]:
     return (name.captured_at, name.epoch, name.first)
 
 
-def _clip(name: ClipName) -> CommittedClip:
+def _clip(name: ClipName, manifest: StoredObject) -> CommittedClip:
     assert name.last is not None  # noqa: S101 - only manifests leave it out
     identity = ClipIdentity(name.camera, name.epoch, name.first, name.last, name.captured_at)
-    return CommittedClip(identity, name.suffix)
+    return CommittedClip(identity, name.suffix, manifest.modified_at)
 
 
 def _belongs(name: ClipName, clip: CommittedClip | None) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,8 +13,12 @@ import pytest
 from archiver.clip import Clip
 from archiver.commit import Committer, RangeTaken, identity_metadata
 from archiver.workfolder import WorkFolder
+from ingest.confirmation import Confirmation
+from ingest.shelf import Shelf
+from ingest.stored import STORED_NAME
 from shared.config import ArchiveSettings
 from shared.errors import StoreUnavailable
+from shared.log import get_logger
 from shared.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from shared.objectstore import ObjectStore
 from tests.archiver_fragments import CAMERA, Recorded, footage, record
@@ -105,6 +110,26 @@ def test_a_committed_clip_is_object_poster_and_manifest(
     copy.write_bytes(data)
     with av.open(str(copy), "r") as container:
         assert sum(1 for _ in container.decode(video=0)) == 120
+
+
+def test_ingest_believes_that_a_clip_is_stored_once_it_is_in_the_bucket(
+    recorded: Recorded, store: ObjectStore, committer: Committer
+) -> None:
+    """Fragments of other clips that were named with it are not believed to be."""
+
+    def stored() -> list[int]:
+        there = Shelf(recorded.root, CAMERA).look()
+        now = datetime.now(UTC)
+        found = Confirmation(recorded.root, store, get_logger()).look(there, now)
+        ages = [now - each.stored_at for each in found if each.stored_at is not None]
+        assert all(timedelta() <= age < timedelta(minutes=10) for age in ages)
+        return [each.number for each in found if each.stored]
+
+    clip = clip_of(recorded, 1, 2)
+    (recorded.root / CAMERA / recorded.epoch / STORED_NAME).write_text("0 3\n")
+    assert stored() == []
+    committer.commit(clip)
+    assert stored() == [1, 2]
 
 
 def test_a_clip_that_is_committed_is_not_made_again(

@@ -1,11 +1,8 @@
 """Cleaning: stored footage first, other footage only at a limit, and never without a word of it."""
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.janitor import GIB, Janitor, choose, store_bytes
+from ingest.janitor import GIB, choose, store_bytes
 from ingest.outbox import CURSOR_NAME
-from ingest.recovery import append_lines, begin_epoch
 from ingest.shelf import Kept, Shelf
-from ingest.stored import note_stored
-from shared.clock import SimulatedClock
-from shared.config import Settings, from_mapping
-from shared.custody import FragmentsLost, read_custody
-from shared.errors import AlreadyExists, StoreUnavailable
+from shared.config import from_mapping
 from shared.framestore import INDEX_NAME
-from shared.identity import ClipIdentity, fragment_path, new_epoch
-from shared.log import get_logger
-from shared.messages import EpochEnd, Event, Fragment, Stage, StreamParameters
-from shared.objectstore import StoredObject
-
-CAMERA = "camera-1"
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-BYTES = 1000
-STREAM = StreamParameters(
-    video_codec="h264", width=64, height=64, frames_per_second=30, audio_codec=None
-)
+from shared.identity import fragment_path
+from shared.messages import Fragment
+from tests.ingest_house import BYTES, CAMERA, DAY, MINUTE, NOON, STREAM, House, touch
 
 
 def kept(number: int, *, minutes: float = 0, stored: bool = False, size: int = BYTES) -> Kept:
     starts_at = NOON + timedelta(minutes=minutes)
-    return Kept("camera-1", "0" * 20, number, starts_at, starts_at, size, stored)
+    stored_at = starts_at if stored else None
+    return Kept("camera-1", "0" * 20, number, starts_at, starts_at, size, stored_at)
 
 
 def chosen_of(
@@ -112,147 +97,14 @@ def test_enough_goes_and_nothing_unstored_before_a_stored_one(
 # -- a whole store ---------------------------------------------------------------------------------
 
 
-@dataclass
-class Bucket:
-    """The part of an object store that the janitor uses; it can be away."""
-
-    objects: dict[str, bytes] = field(default_factory=dict)
-    is_away: bool = False
-
-    def create_bytes(
-        self,
-        key: str,
-        data: bytes,
-        *,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-    ) -> bool:
-        self._ask()
-        if key in self.objects:
-            if self.objects[key] != data:
-                raise AlreadyExists(key)
-            return False
-        self.objects[key] = data
-        return True
-
-    def _ask(self) -> None:
-        if self.is_away:
-            raise StoreUnavailable("the store is away")
-
-    def commit(self, epoch: str, first: int, last: int, captured_at: datetime) -> None:
-        identity = ClipIdentity(CAMERA, epoch, first, last, captured_at)
-        self.objects[identity.object_key("mp4")] = b""
-        self.objects[identity.manifest_key] = b""
-
-    @property
-    def losses(self) -> list[tuple[int, int, str]]:
-        records = [
-            read_custody(body) for key, body in self.objects.items() if key.startswith("custody/")
-        ]
-        return [
-            (each.first, each.last, each.reason)
-            for each in records
-            if isinstance(each, FragmentsLost)
-        ]
-
-    def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
-        self._ask()
-        for key in sorted(self.objects):
-            if key.startswith(prefix):
-                yield StoredObject(key, len(self.objects[key]), None)
-
-
-class House:
-    """A frame store with a janitor; fragments begin a second apart from NOON on."""
-
-    def __init__(self, root: Path, **frames: Any) -> None:
-        self.root = root
-        self.clock = SimulatedClock(NOON)
-        self.bucket = Bucket()
-        store: Any = self.bucket
-        self.janitor = Janitor(settings(root, **frames), store, self.clock, get_logger())
-        self.janitor.cameras = (CAMERA,)
-
-    def record(
-        self,
-        fragments: int,
-        *,
-        camera: str = CAMERA,
-        starts_at: datetime = NOON,
-        end: bool = True,
-        size: int = BYTES,
-    ) -> str:
-        epoch = new_epoch(starts_at)
-        folder = self.root / camera / epoch
-        begin_epoch(folder, starts_at, STREAM)
-        records: list[Fragment | EpochEnd] = []
-        for number in range(fragments):
-            path = fragment_path(camera, epoch, number)
-            (self.root / path).write_bytes(bytes(size))
-            records.append(
-                Fragment(
-                    camera=camera,
-                    epoch=epoch,
-                    fragment=number,
-                    path=path,
-                    bytes=size,
-                    frames=30,
-                    captured_at=starts_at + timedelta(seconds=number),
-                    duration_seconds=1,
-                    key_frame_bytes=100,
-                    stream=STREAM,
-                )
-            )
-        if end:
-            records.append(
-                EpochEnd(
-                    camera=camera, epoch=epoch, fragments=fragments, ended_at=starts_at, reason="x"
-                )
-            )
-        append_lines(folder / INDEX_NAME, records, 0)
-        for each in (folder, *folder.iterdir()):
-            touch(each, starts_at)
-        return epoch
-
-    def say_stored(self, epoch: str, first: int, last: int) -> None:
-        event = Event(
-            stage=Stage.ARCHIVER,
-            worker="archiver-1",
-            camera=CAMERA,
-            event="stored",
-            at=NOON,
-            detail={"epoch": epoch, "first": first, "last": last},
-        )
-        assert note_stored(self.root, event.to_body())
-
-    def clean(self, after: timedelta = timedelta()) -> None:
-        self.clock.advance(after.total_seconds())
-        self.janitor.clean()
-
-    def left(self, epoch: str, camera: str = CAMERA) -> list[int]:
-        return sorted(int(path.stem) for path in (self.root / camera / epoch).glob("*.ts"))
-
-
-def settings(root: Path, **frames: Any) -> Settings:
-    return from_mapping(
-        {
-            "frames": {"url": root.as_uri(), "quota_gib": 1, **frames},
-            "cameras": [{"id": CAMERA, "source": "test:"}],
-        }
-    )
-
-
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(tmp_path)
 
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-
-
 def test_stored_fragments_are_deleted_after_their_time_without_a_record(house: House) -> None:
     epoch = house.record(5)
-    house.say_stored(epoch, 0, 2)
+    house.store(epoch, 0, 2)
     house.clean(9 * MINUTE)
     assert house.left(epoch) == [0, 1, 2, 3, 4]
     house.clean(2 * MINUTE)
@@ -277,7 +129,7 @@ def test_the_bucket_is_asked_before_anything_is_called_lost(house: House) -> Non
 def test_over_quota_the_oldest_go(tmp_path: Path) -> None:
     house = House(tmp_path, quota_gib=4 * BYTES / GIB)
     epoch = house.record(6)
-    house.say_stored(epoch, 3, 3)
+    house.store(epoch, 3, 3)
     house.clean()
     assert house.left(epoch) == [1, 2, 4, 5]
     assert house.bucket.losses == [(0, 0, "quota")]
@@ -354,7 +206,7 @@ def test_an_unreadable_note_stops_no_other(house: House) -> None:
 def test_an_epoch_that_is_empty_and_published_is_removed(house: House) -> None:
     epoch = house.record(2)
     later = house.record(1, starts_at=NOON + MINUTE, end=False)
-    house.say_stored(epoch, 0, 1)
+    house.store(epoch, 0, 1)
     cursor = house.root / CAMERA / CURSOR_NAME
     cursor.write_text(json.dumps({"epoch": later, "offset": 0}))
     house.clean(11 * MINUTE)
@@ -364,14 +216,10 @@ def test_an_epoch_that_is_empty_and_published_is_removed(house: House) -> None:
     assert house.left(later) == [0]
 
 
-def touch(path: Path, moment: datetime) -> None:
-    os.utime(path, (moment.timestamp(), moment.timestamp()))
-
-
 def test_an_empty_epoch_that_nobody_has_heard_of_is_kept_for_the_outbox(house: House) -> None:
     epoch = house.record(1)
     house.record(1, starts_at=NOON + MINUTE, end=False)
-    house.say_stored(epoch, 0, 0)
+    house.store(epoch, 0, 0)
     house.clean(11 * MINUTE)
     touch(house.root / CAMERA / epoch, NOON)
     house.clean(60 * MINUTE)
