@@ -134,7 +134,7 @@ class CameraArchive:
             received = self.intake.waiting[0]
             message = received.message
             if isinstance(message, EpochEnd):
-                self._end_epoch(message)
+                self._end_epoch(message, certain=received.delivery is None)
             elif self._has_read_folders(message):
                 self._take_in(message, received)
             else:
@@ -153,16 +153,27 @@ class CameraArchive:
         if new and received.delivery is None:
             figures.RECONCILED.labels(self.camera).inc()
 
-    def _end_epoch(self, end: EpochEnd) -> None:
-        self.book.gather.end(end.epoch, end.fragments)
-        if self.continuity.end(end):
+    def _end_epoch(self, end: EpochEnd, *, certain: bool) -> None:
+        """`certain`: it is the frame store that says so, and no message."""
+        epoch, last = end.epoch, end.fragments - 1
+        is_last_known = self.book.knows(epoch, last)
+        is_new = self.continuity.end(end, certain=certain, last_is_known=is_last_known)
+        if self.continuity.ends.get(epoch) != end:  # the frame store will say which one is true
+            self.log.warning(
+                "end of epoch not believed", action="epoch.end_doubted", epoch=epoch, last=last
+            )
+            return
+        self.book.gather.end(epoch, end.fragments)
+        if is_new:
+            untrue = self.continuity.untrue_end(epoch)
             self.outbox.add(
                 EpochEnded(
                     camera=self.camera,
-                    epoch=end.epoch,
+                    epoch=epoch,
                     fragments=end.fragments,
                     ended_at=end.ended_at,
                     reason=end.reason,
+                    corrects=None if untrue is None else untrue.ended_at,
                 )
             )
 

@@ -16,6 +16,8 @@ class Continuity:
 
     def __init__(self) -> None:
         self.ends: dict[str, EpochEnd] = {}
+        self._untrue: dict[str, EpochEnd] = {}
+        self._certain: set[str] = set()
         self._begun: dict[str, None] = {}
         self._latest: Fragment | None = None
 
@@ -28,14 +30,32 @@ class Continuity:
             del self._begun[next(iter(self._begun))]
         return True
 
-    def end(self, end: EpochEnd) -> bool:
-        """An epoch has ended; False if that was known."""
-        if end.epoch in self.ends:
-            return False
+    def end(self, end: EpochEnd, *, certain: bool = False, last_is_known: bool = False) -> bool:
+        """An epoch has ended; False if that was known, or another end of it is believed.
+
+        A message may say what is not true. So a second end is believed if it is `certain`, the
+        frame store's own, or if the last fragment it speaks of is known to exist and lies behind
+        the first end; what the frame store said is never doubted.
+        """
+        known = self.ends.get(end.epoch)
+        if known is not None:
+            is_better = last_is_known and end.fragments > known.fragments
+            if known == end or not (certain or (is_better and end.epoch not in self._certain)):
+                return False
+            self._untrue[end.epoch] = known
+        if certain:
+            self._certain.add(end.epoch)
         self.ends[end.epoch] = end
         if len(self.ends) > KEPT_EPOCHS:
-            del self.ends[next(iter(self.ends))]
+            oldest = next(iter(self.ends))
+            del self.ends[oldest]
+            self._untrue.pop(oldest, None)
+            self._certain.discard(oldest)
         return True
+
+    def untrue_end(self, epoch: str) -> EpochEnd | None:
+        """What was said before of the epoch's end, and is not true."""
+        return self._untrue.get(epoch)
 
     @property
     def last_reason(self) -> str | None:

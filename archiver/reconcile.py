@@ -6,7 +6,7 @@ frame store are read: the camera's book takes up what it does not know, and on t
 `stored` event of clips whose fragments still lie in the store is published once more.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from archiver.book import Book
@@ -36,9 +36,15 @@ def read_indices(
 
 
 def untold(
-    indices: dict[str, EpochIndex], book: Book, ends: Collection[str], oldest: datetime, most: int
+    indices: dict[str, EpochIndex],
+    book: Book,
+    ends: Mapping[str, EpochEnd],
+    oldest: datetime,
+    most: int,
 ) -> list[Fragment | EpochEnd]:
     """What the store holds and no message has brought, oldest first, at most `most` fragments.
+
+    An end that differs from the one in `ends` is told, too: that one was not true.
 
     Nothing that ended before `oldest`: its clip may have expired.
     """
@@ -52,7 +58,7 @@ def untold(
                 return found
             found.append(fragment)
             count += 1
-        if index.end is not None and epoch not in ends:
+        if index.end is not None and ends.get(epoch) != index.end:
             found.append(index.end)
     return found
 

@@ -5,7 +5,8 @@
 Epochs begun and ended (the archiver), fragments that were deleted or lost before they were stored
 (ingest's janitor, the archiver), windows without footage (the archiver). Together with the
 manifests they say of every second of a day that it is stored, or why it is not. Records are
-created once, under a key that follows from what they say, and never expire.
+created once, under a key that follows from what they say, and never expire. One that was not true
+stays: a second one, under a key of its own, says what it corrects.
 """
 
 from abc import abstractmethod
@@ -71,6 +72,10 @@ class EpochEnded(Record):
     fragments: int = Field(ge=0, description="How many fragments the epoch had.")
     ended_at: AwareDatetime = Field(description="End of its last frame, UTC.")
     reason: ShortText = Field(description="Why it ended, in words.")
+    corrects: AwareDatetime | None = Field(
+        None,
+        description="`ended_at` of the record of this epoch that was not true, if there is one.",
+    )
 
     @property
     def _when(self) -> datetime:
@@ -78,7 +83,9 @@ class EpochEnded(Record):
 
     @property
     def _what(self) -> str:
-        return f"{self.epoch}_ended"
+        if self.corrects is None:
+            return f"{self.epoch}_ended"
+        return f"{self.epoch}_{self.fragments:06d}_ended-not-{stamp(self.corrects)}"
 
 
 class FragmentsLost(Record):

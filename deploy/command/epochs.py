@@ -75,7 +75,7 @@ def epochs_of(
     """All epochs that anything speaks of, in the order in which they began."""
     stored: dict[str, list[Stretch]] = defaultdict(list)
     lost: dict[str, list[FragmentsLost]] = defaultdict(list)
-    ends: dict[str, EpochEnded] = {}
+    ends: dict[str, list[EpochEnded]] = defaultdict(list)
     broken: dict[str, list[Unreadable]] = defaultdict(list)
     names = set()
     for stretch in join(stretches):
@@ -87,14 +87,14 @@ def epochs_of(
             continue
         names.add(record.epoch)
         if isinstance(record, EpochEnded):
-            ends[record.epoch] = record
+            ends[record.epoch].append(record)
         elif isinstance(record, FragmentsLost):
             lost[record.epoch].append(record)
     epochs = [
         Epoch(
             name,
             began=milliseconds(epoch_started_at(name)),
-            end=ends.get(name),
+            end=_true_end(ends[name]),
             items=_items(stored[name], lost[name]),
             unreadable=broken[name],
         )
@@ -103,6 +103,16 @@ def epochs_of(
     epochs.sort(key=lambda epoch: (epoch.began, epoch.id))
     _set_ends(epochs)
     return epochs
+
+
+def _true_end(said: list[EpochEnded]) -> EpochEnded | None:
+    """The end that no other record of the epoch corrects, and that knows of the most fragments."""
+
+    def is_corrected(end: EpochEnded) -> bool:
+        return any(each.corrects == end.ended_at for each in said if each is not end)
+
+    left = [each for each in said if not is_corrected(each)]
+    return max(left or said, key=lambda end: end.fragments, default=None)
 
 
 def _set_ends(epochs: list[Epoch]) -> None:

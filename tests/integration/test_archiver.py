@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from deploy.command.epochs import epochs_of
 from shared.config import ArchiveSettings
 from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost
 from shared.link import Link
+from shared.messages import EpochEnd
 from shared.topology import FRAMES, fragment_key, lost_queue
-from tests.archiver_fragments import CAMERA, footage
+from tests.archiver_fragments import CAMERA, Recorded, footage
 from tests.archiver_room import (
     Door,
     ProcessWorker,
@@ -69,6 +71,56 @@ def test_what_only_the_frame_store_knows_is_archived(room: Room, source: Path) -
     with ThreadedWorker(room.settings()):
         eventually(lambda: room.holds_exactly(recorded))
     assert room.ranges()[-1] == (recorded.epoch, 10, 11)
+
+
+def ends_of(room: Room) -> list[EpochEnded]:
+    return [each for each in room.custody() if isinstance(each, EpochEnded)]
+
+
+def holds_the_truth(room: Room, true: EpochEnd, false: EpochEnd) -> bool:
+    """Both ends are recorded, and whoever reads the records finds the true one."""
+    epochs = epochs_of((), room.custody(), ())
+    if not epochs or epochs[0].end is None:
+        return False
+    end = epochs[0].end
+    facts = (end.fragments, end.ended_at, end.reason, end.corrects)
+    return len(ends_of(room)) == 2 and facts == (
+        *(true.fragments, true.ended_at, true.reason),
+        false.ended_at,
+    )
+
+
+def false_end(recorded: Recorded, fragments: int) -> EpochEnd:
+    said = {"fragments": fragments, "ended_at": recorded.fragments[3].ends_at}
+    return recorded.end("said by nobody knows whom").model_copy(update=said)
+
+
+@pytest.mark.parametrize("before", [8, 12])
+def test_an_end_that_fragments_refute_is_corrected_in_the_custody_record(
+    room: Room, source: Path, before: int
+) -> None:
+    recorded = room.record(source)
+    false, true = false_end(recorded, 4), recorded.end()
+    room.publish(*recorded.fragments[:before], false)
+    with ThreadedWorker(room.settings()) as worker:
+        eventually(lambda: ends_of(room))
+        room.publish(*recorded.fragments[before:], true)
+        eventually(lambda: holds_the_truth(room, true, false))
+        eventually(lambda: room.holds_exactly(recorded))
+        eventually(lambda: "0 deliveries held" in worker.state)
+    assert room.waiting == 0
+
+
+def test_an_end_that_the_frame_store_refutes_is_corrected_in_the_custody_record(
+    room: Room, source: Path
+) -> None:
+    recorded = room.record(source)
+    false, true = false_end(recorded, 100), recorded.end()
+    room.publish(*recorded.fragments[:8], false)
+    recorded.index(recorded.fragments, true)
+    with ThreadedWorker(room.settings()):
+        eventually(lambda: holds_the_truth(room, true, false))
+        eventually(lambda: room.holds_exactly(recorded))
 
 
 def test_messages_that_come_twice_or_in_any_order_make_the_same_clips(

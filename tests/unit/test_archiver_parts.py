@@ -195,7 +195,17 @@ def test_custody_records_read_back_and_have_keys_of_their_own() -> None:
     later = START + timedelta(hours=1)
     records = [
         EpochBegun(camera=CAMERA, epoch=EPOCH, stream=STREAM),
-        EpochEnded(camera=CAMERA, epoch=EPOCH, fragments=9, ended_at=later, reason="unplugged"),
+        *(
+            EpochEnded(
+                camera=CAMERA,
+                epoch=EPOCH,
+                fragments=fragments,
+                ended_at=later,
+                reason="unplugged",
+                corrects=corrects,
+            )
+            for fragments, corrects in ((9, None), (9, START), (9, later), (10, later))
+        ),
         FragmentsLost(
             camera=CAMERA,
             epoch=EPOCH,
@@ -229,6 +239,29 @@ def test_the_gap_between_epochs_has_the_reason_of_the_end() -> None:
     assert gap is not None
     assert (gap.starts_at, gap.ends_at) == (START + timedelta(seconds=2), after.captured_at)
     assert gap.reason == "unplugged"
+
+
+def test_an_end_whose_last_fragment_lies_behind_another_end_is_believed_instead() -> None:
+    continuity = Continuity()
+    said = ended(EPOCH, START)
+    true = said.model_copy(update={"fragments": 9, "reason": "in truth"})
+    assert continuity.end(said)
+    assert not continuity.end(true)
+    assert continuity.end(true, last_is_known=True)
+    assert (continuity.ends, continuity.untrue_end(EPOCH)) == ({EPOCH: true}, said)
+    assert not continuity.end(said, last_is_known=True)  # once more: it is no truer for that
+
+
+def test_the_frame_store_has_the_last_word_about_an_end() -> None:
+    continuity = Continuity()
+    true = ended(EPOCH, START, "in truth")
+    said = true.model_copy(update={"fragments": 9, "reason": "somebody said so"})
+    assert continuity.end(said)
+    assert continuity.end(true, certain=True)
+    assert continuity.untrue_end(EPOCH) == said
+    assert not continuity.end(said, last_is_known=True)
+    assert not continuity.end(true, certain=True)
+    assert continuity.ends == {EPOCH: true}
 
 
 def test_missing_fragments_are_a_gap_and_following_ones_are_not() -> None:
@@ -273,11 +306,13 @@ def test_the_store_brings_what_no_message_brought_and_no_more() -> None:
     book.offer(reference(2, epoch=EPOCH), 0)
     end = ended(EPOCH, START)
     indices = {EPOCH: index_of(*(reference(n, epoch=EPOCH) for n in range(6)), end=end)}
-    found = untold(indices, book, (), LONG_AGO, 100)
+    found = untold(indices, book, {}, LONG_AGO, 100)
     assert [each.fragment for each in found if isinstance(each, Fragment)] == [3, 4, 5]
     assert found[-1] == end
-    assert len(untold(indices, book, (), LONG_AGO, 2)) == 2
-    assert untold(indices, book, {EPOCH}, START + timedelta(hours=1), 100) == []
+    assert len(untold(indices, book, {}, LONG_AGO, 2)) == 2
+    assert untold(indices, book, {EPOCH: end}, START + timedelta(hours=1), 100) == []
+    other = {EPOCH: ended(EPOCH, START, "somebody said so")}
+    assert untold(indices, book, other, START + timedelta(hours=1), 100) == [end]
 
 
 def test_an_epoch_is_settled_when_it_has_ended_and_every_fragment_is() -> None:

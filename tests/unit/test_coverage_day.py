@@ -74,6 +74,38 @@ def test_between_epochs_the_end_of_the_one_before_is_the_reason() -> None:
     assert coverage.captured_milliseconds == coverage.stored_milliseconds == 220_000
 
 
+@pytest.mark.parametrize("said", [40, 4000])
+@pytest.mark.parametrize("later", [0, 1, -1])
+def test_an_end_that_was_corrected_explains_nothing(said: int, later: int) -> None:
+    """It said fewer fragments than there were, or more; and some are in no clip."""
+    story = Story()
+    made = story.record(at(), 3600, "source ended", lambda each: each.fragment < 3000)
+    (true,) = (each for each in story.records if isinstance(each, EpochEnded))
+    false = true.model_copy(
+        update={
+            "fragments": said,
+            "ended_at": true.ended_at + timedelta(seconds=later),
+            "reason": "somebody said so",
+        }
+    )
+    corrected = true.model_copy(update={"corrects": false.ended_at})
+    story.records = [each for each in story.records if each is not true]
+    story.records += [false, corrected] if later else [corrected, false]
+    found = covered(story, ends=at(2), now=at(30))
+    assert len(made) == 3600
+    assert told(found) == [(3000, 600, Cause.UNKNOWN), (3600, 3600, Cause.SOURCE_ENDED)]
+    assert "fragments 3000-3599" in found.holes[0].reason.words
+
+
+def test_an_end_that_an_earlier_worker_recorded_wrongly_yields_to_one_of_more_fragments() -> None:
+    story = Story()
+    story.record(at(), 3600, "source ended")
+    (true,) = (each for each in story.records if isinstance(each, EpochEnded))
+    early = {"fragments": 40, "ended_at": at(0, 0, 40), "reason": "somebody said so"}
+    story.records.append(true.model_copy(update=early))
+    assert told(covered(story, ends=at(2))) == [(3600, 3600, Cause.SOURCE_ENDED)]
+
+
 def test_a_camera_away_for_days_still_has_its_reason() -> None:
     story = Story()
     story.record(at(-24 * 9), 60, "no video for 5 s")
