@@ -230,6 +230,10 @@ class GeminiServer:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Be gone: connections that are open are cut, others refused."""
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
@@ -238,6 +242,10 @@ class GeminiServer:
         with self._lock:
             self.requests.append(request)
             return self._script.pop(0) if len(self._script) > 1 else self._script[0]
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._closing.is_set()
 
     def _wait(self) -> None:
         self._closing.wait(30)
@@ -251,6 +259,9 @@ def _handler(server: GeminiServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if server._is_closed:
+                self.close_connection = True
+                return
             if not self.path.partition("?")[0].endswith(":generateContent"):
                 self._send(error(404, "NOT_FOUND", f"no method {self.path}"))
                 return
