@@ -25,7 +25,7 @@ from deploy.local.ports import kept_ports
 from deploy.local.secret import private_folder, write_private
 from deploy.local.status import Watch, fetch
 from deploy.local.store import Store, find_weed
-from deploy.local.vigil import HUNG_SECONDS, Vigil
+from deploy.local.vigil import HUNG_SECONDS, Vigil, patience_seconds
 from shared import config
 from shared.clock import Clock
 from shared.errors import CradleError, Misconfigured, StoreUnavailable
@@ -64,7 +64,7 @@ class House:
     ) -> None:
         """Checks configuration and machine. Raises Misconfigured before anything has started.
 
-        A worker that hangs for `hung_seconds` is killed and started again.
+        A worker that hangs for `hung_seconds`, or a little longer, is killed and started again.
         """
         self._config_file = config_file.resolve()
         self._data = data.resolve()
@@ -72,9 +72,9 @@ class House:
         self._clock = clock
         self._log = log
         self._say = say
-        self._hung_seconds = hung_seconds
         self._content = config.read_mapping(self._config_file)
         self.settings = config.from_mapping(self._content)
+        self._hung_seconds = patience_seconds(hung_seconds, self.settings)
         if not self.settings.cameras:
             raise Misconfigured("cameras: there is none; add at least one with id and source")
         for camera in self.settings.cameras:

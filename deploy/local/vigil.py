@@ -10,12 +10,22 @@ sees a long silence. A worker that has never answered yet may still be starting,
 from http.client import HTTPConnection, HTTPException
 from typing import Final
 
+from shared.config import Settings
+
 HUNG_SECONDS: Final = 60.0
 """Without a good answer for so long a worker hangs."""
 FIRST_ANSWER_SECONDS: Final = 300.0
 """The same, before its first answer: libraries are slow to load where everything is."""
 LOOKS: Final = 10
 """At least so many looks must have found it so."""
+BROKER_HEARTBEATS: Final = 3.0
+"""A broker that is frozen holds its workers up until they miss its heartbeats, which is no fault of
+theirs: 26 s without a turn were seen at a heartbeat of 10 s."""
+
+
+def patience_seconds(hung_seconds: float, settings: Settings) -> float:
+    """How long the answers of a worker must be bad, where `hung_seconds` are asked for."""
+    return max(hung_seconds, BROKER_HEARTBEATS * settings.broker.heartbeat_seconds)
 
 
 class Vigil:

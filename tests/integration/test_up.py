@@ -24,6 +24,7 @@ def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`cradle up` on one generated picture, with all that it keeps in `folder/data`."""
     config = folder / "cradle.yaml"
     content = {
+        "broker": {"heartbeat_seconds": 4},  # else it takes three of its usual ones to hang
         "archive": {"clip_seconds": 5},
         "cameras": [{"id": "camera-1", "source": "test:320x240@10"}],
     }

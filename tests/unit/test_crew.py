@@ -10,9 +10,10 @@ from structlog.testing import capture_logs
 from deploy.local.crew import HELD_SECONDS, Worker
 from deploy.local.ports import free_ports
 from deploy.local.program import Program
-from deploy.local.vigil import FIRST_ANSWER_SECONDS, HUNG_SECONDS, Vigil
+from deploy.local.vigil import FIRST_ANSWER_SECONDS, HUNG_SECONDS, Vigil, patience_seconds
 from shared.backoff import LONGEST_SECONDS
 from shared.clock import SimulatedClock
+from shared.config import from_mapping
 from shared.errors import Misconfigured
 from shared.health import FRESH_SECONDS, Health
 from shared.messages import Stage
@@ -175,6 +176,12 @@ def test_a_pause_of_the_whole_machine_kills_nobody(sleeper: Sleeper) -> None:
     sleeper.pass_by(FRESH_SECONDS)
     sleeper.pass_by(HUNG_SECONDS, turn_every=1)
     assert sleeper.told == []
+
+
+def test_a_worker_that_a_frozen_broker_holds_up_is_left_alone() -> None:
+    assert patience_seconds(HUNG_SECONDS, from_mapping({})) == HUNG_SECONDS
+    settings = from_mapping({"broker": {"heartbeat_seconds": 60}})
+    assert patience_seconds(HUNG_SECONDS, settings) == 3 * 60
 
 
 def test_a_worker_that_has_never_answered_may_still_be_starting(tmp_path: Path) -> None:
