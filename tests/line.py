@@ -38,6 +38,31 @@ ReadCounter = Callable[[NDArray[np.uint8]], int]
 STAGES = ("ingest", "encoder", "archiver", "analyzer")
 
 
+def manifests_in(store: ObjectStore, camera: str) -> list[Manifest]:
+    """All manifests of a camera, in order of time."""
+    keys = [each.key for each in store.list(f"clips/{camera}/") if each.key.endswith(".json")]
+    return [read_manifest(store.read(key) or b"") for key in keys]
+
+
+def archived_in(store: ObjectStore, camera: str) -> list[tuple[str, int]]:
+    """(epoch, fragment) of everything that manifests hold, once for each that does."""
+    return sorted(
+        (manifest.epoch, number)
+        for manifest in manifests_in(store, camera)
+        for number in range(manifest.first, manifest.last + 1)
+    )
+
+
+def closed_in(frames: Path, camera: str) -> list[tuple[str, int]]:
+    """(epoch, fragment) of everything that is closed in a frame store."""
+    reader = FrameReader(frames)
+    return [
+        (epoch, fragment.fragment)
+        for epoch in reader.epochs(camera)
+        for fragment in reader.closed(camera, epoch).fragments
+    ]
+
+
 @dataclass
 class Line:
     """One configuration and the workers that run it."""
@@ -112,10 +137,7 @@ class Line:
 
     def manifests(self, camera: str) -> list[Manifest]:
         """All manifests of a camera, in order of time."""
-        keys = [
-            each.key for each in self.store.list(f"clips/{camera}/") if each.key.endswith(".json")
-        ]
-        return [read_manifest(self.store.read(key) or b"") for key in keys]
+        return manifests_in(self.store, camera)
 
     def clip(self, manifest: Manifest) -> bytes:
         """The object of a manifest."""
@@ -126,20 +148,11 @@ class Line:
 
     def fragments(self, camera: str) -> list[tuple[str, int]]:
         """(epoch, fragment) of everything that is closed in the frame store."""
-        reader = FrameReader(self.frames)
-        return [
-            (epoch, fragment.fragment)
-            for epoch in reader.epochs(camera)
-            for fragment in reader.closed(camera, epoch).fragments
-        ]
+        return closed_in(self.frames, camera)
 
     def archived(self, camera: str) -> list[tuple[str, int]]:
         """(epoch, fragment) of everything that manifests hold."""
-        return sorted(
-            (manifest.epoch, number)
-            for manifest in self.manifests(camera)
-            for number in range(manifest.first, manifest.last + 1)
-        )
+        return archived_in(self.store, camera)
 
     def until_archived(self, camera: str, seconds: float) -> None:
         """Wait until every closed fragment is in exactly one clip."""

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from deploy.local.store import Store
+from encoder.playlist import parse
+from shared.config import ArchiveSettings
+from shared.framestore import FrameReader
+from shared.objectstore import ObjectStore
+from tests.bench.processes import command_of, processes
+from tests.line import archived_in, closed_in
 from tests.support import eventually
 
 SECONDS = 120.0
@@ -81,3 +89,50 @@ def test_up_shows_a_picture_mends_a_worker_that_dies_or_hangs_and_ends_in_order(
     assert not list((data / "run").glob("*.pid"))
     for log in (data / "log").glob("*.log"):
         assert "Traceback" not in log.read_text(errors="replace"), log.name
+
+
+def _servers(parent: int) -> list[int]:
+    """The broker and the object store that `cradle up` started."""
+    return [
+        each.pid
+        for each in processes().values()
+        if each.parent == parent
+        and Path([*command_of(each.pid), ""][0]).name in {"beam.smp", "weed"}
+    ]
+
+
+def test_broker_and_store_killed_at_once_cost_no_stored_frame_and_stop_no_recording(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    playlist = data / "live" / "camera-1" / "index.m3u8"
+
+    def sequence() -> int:
+        found = parse(playlist.read_text(encoding="utf-8")) if playlist.exists() else None
+        return found.media_sequence if found else 0
+
+    with _up(tmp_path) as process:
+        eventually(sequence, SECONDS)
+        servers = _servers(process.pid)
+        assert len(servers) == 2
+        for each in servers:
+            os.kill(each, signal.SIGKILL)
+        killed_at = sequence()
+        eventually(lambda: sequence() > killed_at + 8, SECONDS, "live goes on")
+        eventually(lambda: len(_servers(process.pid)) == 2, SECONDS)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+    assert len(FrameReader(data / "frames").epochs("camera-1")) == 1  # one recording through it all
+    store = Store(data / "store")
+    store.start()
+    try:
+        store.wait_ready()
+        settings = ArchiveSettings(
+            endpoint=store.endpoint,
+            access_key=store.access_key,
+            secret_key=SecretStr(store.secret_key),
+        )
+        archived = archived_in(ObjectStore(settings), "camera-1")
+        assert archived == closed_in(data / "frames", "camera-1") != []
+    finally:
+        store.stop()
