@@ -17,7 +17,7 @@ from ingest.breath import Breath
 from ingest.encoding import AudioEncoder, VideoEncoder
 from ingest.feed import Arrival, MediaPacket, Scale, arrival, scale_of
 from ingest.interrupt import Interrupt
-from ingest.parameters import ParameterSets
+from ingest.parameters import ParameterSets, brings_other_record
 from ingest.timeline import TICKS
 from shared.clock import Clock
 from shared.config import CameraSettings
@@ -113,6 +113,7 @@ class DemuxedFeed:
         self._parameter_sets = ParameterSets(
             codec.extradata or b"" if codec.name == "h264" else b""
         )
+        self._record = codec.extradata or b""
         self._carry_audio = self._audio is not None and self._audio.codec_context.name == "aac"
         self._video_scale = _scale(self._video)
         self._audio_scale = None if self._audio is None else _scale(self._audio)
@@ -231,6 +232,8 @@ class DemuxedFeed:
         each = arrival(packet, is_video, scale, self._shift_ticks)
         if not is_video:
             return (each,)
+        if brings_other_record(packet, self._record):
+            raise SourceFailed("the stream's parameters changed")
         if packet.is_keyframe:
             each = self._completed(each)
         return (each,) if self._seen_time else self._timed(each)

@@ -2,17 +2,22 @@
 
 A camera that is switched to another resolution goes on sending on the same connection; only the
 parameter sets inside its key frames change. Comparing their bytes at each key frame finds that
-without decoding; one decoded picture then tells the new size.
+without decoding; one decoded picture then tells the new size. Where the sets stand beside the
+stream (RTMP, FLV, MP4), libavformat hands over new ones with the next packet.
 """
 
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import av
 from av.error import FFmpegError
 
-Buffer: TypeAlias = "bytes | av.Packet[Any]"
+from ingest.feed import MediaPacket
+
+Buffer: TypeAlias = "bytes | MediaPacket"
 
 _START_CODE = b"\0\0\1"
+_RECORD_VERSION = b"\1"
+"""The first byte of AVC's and HEVC's configuration records (ISO/IEC 14496-15)."""
 _SEARCHED_BYTES = 4096
 """Parameter sets stand at the front of a key frame, behind at most an AUD and some SEI."""
 
@@ -29,6 +34,16 @@ def sequence_parameters(codec: str, key_frame: Buffer) -> bytes | None:
         if unit and _is_sequence_parameters(codec, unit[0]):
             return unit.rstrip(b"\0")
     return None
+
+
+def brings_other_record(packet: MediaPacket, record: bytes) -> bool:
+    """A new configuration record comes with this packet, and is not `record`, as Annex B has none.
+
+    Every packet is asked (1 us): the record stands before a key frame that may have been lost.
+    """
+    if not record.startswith(_RECORD_VERSION) or not packet.has_sidedata("new_extradata"):
+        return False
+    return bytes(packet.get_sidedata("new_extradata")) != record
 
 
 class ParameterSets:
