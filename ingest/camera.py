@@ -18,7 +18,7 @@ from ingest import figures
 from ingest.feed import Arrival, Feed, MediaPacket
 from ingest.parameters import picture_size, sequence_parameters
 from ingest.pulse import Pulse
-from ingest.recording import Outlets, Recording
+from ingest.recording import LONGEST_FRAGMENT_SECONDS, Outlets, Recording
 from ingest.recovery import begin_epoch, recover
 from ingest.timeline import TICKS, EpochOver, Timeline
 from shared.backoff import pause_seconds
@@ -161,7 +161,7 @@ class Capture:
         self._recovered = True
 
     def _carry(self, feed: Feed) -> None:
-        video_at = self._clock.monotonic()
+        video_at = recorded_at = self._clock.monotonic()
         for arrival in feed.arrivals():
             now = self._clock.monotonic()
             if self._around.pulse.has_frozen_since(self._freezes):
@@ -169,6 +169,10 @@ class Capture:
             if arrival is not None and arrival.is_video:
                 video_at = now
                 self._video(feed, arrival)
+                if self._recording is not None:
+                    recorded_at = now
+                elif now - recorded_at > LONGEST_FRAGMENT_SECONDS:
+                    raise SourceFailed(f"no key frame came for {now - recorded_at:.0f} s")
             elif now - video_at > self.camera.stall_seconds:
                 raise SourceFailed(f"no video for {now - video_at:.0f} s")
             elif arrival is not None:

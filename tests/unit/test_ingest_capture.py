@@ -556,6 +556,16 @@ def test_sound_alone_is_a_stall(studio: Studio, video: Path, clock: SimulatedClo
     assert sum(each.frames for each in studio.fragments) == RATE
 
 
+def test_video_without_a_key_frame_is_given_up(
+    studio: Studio, videos: Videos, clock: SimulatedClock
+) -> None:
+    film = videos(seconds=125, size=(64, 36), frames_per_second=2, gop_seconds=200)
+    feed = HandFeed(film, clock=clock, change=replaced(0, lambda _: []))
+    with pytest.raises(SourceFailed, match="no key frame came for 120 s"):
+        studio.carry(feed)
+    assert studio.epochs() == []
+
+
 def test_a_frozen_process_ends_its_captures(
     studio: Studio, video: Path, clock: SimulatedClock
 ) -> None:
