@@ -84,6 +84,9 @@ class GrowingFragment:
 
     def __init__(self, path: Path, feed: Feed, first_pts: int, memory: Memory) -> None:
         """Creates the file, which must not exist. Raises SourceFailed if it cannot."""
+        self._memory = memory
+        memory.clear()
+        self._muxer = av.open(memory, "w", format="mpegts", container_options=MUXER_OPTIONS)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self.file = os.open(path, flags, 0o640)
@@ -99,18 +102,15 @@ class GrowingFragment:
         self.key_frame_bytes = 0
         """Bytes up to the end of the first frame; 0 until the second begins."""
         self._path = path
-        self._memory = memory
-        memory.clear()
         self._written: Written | None = None
         self._audio: av.AudioStream | None = None
         try:
-            self._open_muxer(feed)
+            self._add_streams(feed)
         except (FFmpegError, ValueError) as error:
             self.discard()
             raise SourceFailed(f"the stream cannot be carried: {error}") from error
 
-    def _open_muxer(self, feed: Feed) -> None:
-        self._muxer = av.open(self._memory, "w", format="mpegts", container_options=MUXER_OPTIONS)
+    def _add_streams(self, feed: Feed) -> None:
         self._video = self._muxer.add_stream_from_template(feed.video_template, opaque=True)
         self._video.time_base = TIME_BASE
         if feed.audio_template is not None:
@@ -195,6 +195,9 @@ class GrowingFragment:
 
     def discard(self) -> None:
         """Close and remove the file: there is nothing in it."""
+        with suppress(FFmpegError, ValueError):
+            self._muxer.close()  # later it would write into the memory of the next fragment
+        self._memory.clear()
         os.close(self.file)
         with suppress(OSError):
             self._path.unlink()

@@ -20,7 +20,7 @@ from ingest import recording
 from ingest.camera import Capture, Frozen
 from ingest.demuxed import DemuxedFeed
 from ingest.feed import Arrival
-from ingest.fragment import CannotCarry, GrowingFragment
+from ingest.fragment import CannotCarry, GrowingFragment, Memory
 from ingest.pulse import Pulse
 from shared.clock import SimulatedClock
 from shared.errors import SourceFailed
@@ -666,3 +666,19 @@ def test_packets_that_can_never_be_muxed_fail_the_source_without_an_empty_fragme
     assert studio.fragments == []
     assert [each.fragments for each in studio.ends] == [0]
     assert list(studio.root.rglob("*.ts")) == []
+
+
+def test_a_discarded_fragment_writes_nothing_into_the_next(tmp_path: Path, video: Path) -> None:
+    feed, memory = HandFeed(video), Memory()
+    packets = [each for each in feed.arrivals() if each is not None and each.is_video]
+    dropped = GrowingFragment(tmp_path / "0.ts", feed, 0, memory)
+    for number, each in enumerate(packets[:3]):
+        dropped.video(each.packet, (number * 3000, number * 3000))
+    dropped.discard()
+    assert not memory.data
+    following = GrowingFragment(tmp_path / "1.ts", feed, 0, memory)
+    dropped._muxer.close()  # as the collector does
+    assert not memory.data
+    following.discard()
+    feed.close()
+    assert list(tmp_path.iterdir()) == []
