@@ -84,7 +84,7 @@ class DemuxedFeed:
                 reason = f"no answer in {camera.open_timeout_seconds:g} s"
             raise SourceFailed(f"cannot be opened: {reason}") from None
         self._interrupt = Interrupt(
-            self._container, opened_after, self._clock, camera.stall_seconds
+            self._container, opened_after, self._clock, camera.stall_seconds, self._log
         )
         try:
             self._choose_streams()

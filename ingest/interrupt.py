@@ -19,6 +19,7 @@ from weakref import WeakSet
 from av.container import InputContainer
 
 from shared.clock import Clock
+from shared.log import Log
 
 LOOK_SECONDS = 0.5
 _HEADER_BYTES = 16
@@ -30,7 +31,12 @@ class Interrupt:
     """The reads of one container."""
 
     def __init__(
-        self, container: InputContainer, opened_after: float, clock: Clock, seconds: float
+        self,
+        container: InputContainer,
+        opened_after: float,
+        clock: Clock,
+        seconds: float,
+        log: Log,
     ) -> None:
         """`opened_after`: monotonic time just before opening. `seconds`: longest read."""
         self._container = container  # the field lives as long as this does
@@ -43,6 +49,12 @@ class Interrupt:
         if self._timeout is not None:
             _watched.add(self)
             _start_watching()
+        elif not _told.is_set():
+            _told.set()
+            log.warning(
+                "PyAV has changed: only the protocols' own time-outs end a read that blocks",
+                action="feed.uninterruptible",
+            )
 
     @property
     def works(self) -> bool:
@@ -84,6 +96,8 @@ def _find(container: InputContainer, opened_after: float, now: float) -> ctypes.
 _watched: WeakSet[Interrupt] = WeakSet()
 _starting = threading.Lock()
 _pause = threading.Event()
+_told = threading.Event()
+"""That reads cannot be ended from here; true of all containers, so it is said once."""
 
 
 def _start_watching() -> None:

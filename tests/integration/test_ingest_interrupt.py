@@ -9,6 +9,7 @@ import pytest
 
 from ingest.interrupt import Interrupt
 from shared.clock import SystemClock
+from shared.log import get_logger
 from tests.videos import Videos
 
 
@@ -36,7 +37,7 @@ def test_a_read_that_blocks_is_ended_when_it_is_overdue(silent_server: str) -> N
     clock = SystemClock()
     before = clock.monotonic()
     with av.open(silent_server, "r", timeout=(10.0, None)) as container:
-        interrupt = Interrupt(container, before, clock, 1.0)
+        interrupt = Interrupt(container, before, clock, 1.0, get_logger())
         assert interrupt.works
         packets = container.demux(video=0)
         began = clock.monotonic()
@@ -53,7 +54,7 @@ def test_reads_that_return_in_time_are_left_alone(videos: Videos) -> None:
     clock = SystemClock()
     before = clock.monotonic()
     with av.open(str(videos(".ts", seconds=2)), "r", timeout=(10.0, None)) as container:
-        interrupt = Interrupt(container, before, clock, 0.0)
+        interrupt = Interrupt(container, before, clock, 0.0, get_logger())
         count = 0
         for _ in container.demux(video=0):
             interrupt.look()  # between two reads: nothing is overdue

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest import interrupt
 from ingest.encoding import AudioEncoder, VideoEncoder
 from ingest.feed import Arrival
+from ingest.interrupt import Interrupt
 from ingest.parameters import ParameterSets, picture_size, sequence_parameters
 from ingest.pictures import draw, generated_feed
 from ingest.pulse import Pulse
@@ -34,7 +36,7 @@ from shared.messages import (
     read_event,
     read_sample,
 )
-from tests.ingest_studio import camera_settings
+from tests.ingest_studio import RecordingLog, camera_settings
 from tests.videos import Videos, read_counter
 
 CAMERA = "camera-1"
@@ -286,6 +288,21 @@ def test_a_recovery_point_gets_the_sets_of_its_record() -> None:
     assert ParameterSets(record).complete(slice_) == (
         b"\0\0\0\2\x67\7" + b"\0\0\0\3\x68\x08\x09" + slice_
     )
+
+
+# -- reads that block ---------------------------------------------------------------------------
+
+
+def test_that_reads_cannot_be_ended_is_said_once(
+    videos: Videos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupt, "_told", threading.Event())
+    lines: list[dict[str, Any]] = []
+    clock = SimulatedClock()
+    with av.open(str(videos(seconds=1, size=(160, 90)))) as container:
+        for _ in range(2):  # opened at no time of this clock: what marks the field is not there
+            assert not Interrupt(container, clock.monotonic(), clock, 1, RecordingLog(lines)).works
+    assert [each["action"] for each in lines] == ["feed.uninterruptible"]
 
 
 # -- pictures -----------------------------------------------------------------------------------
