@@ -23,4 +23,12 @@ NOT_BORNE_OUT = Counter(
     "Fragments said to be stored that no clip in the bucket holds.",
     ["camera"],
 )
+UNCLEANED = Counter(
+    "cradle_ingest_uncleaned_total", "Times a camera's footage could not be cleaned.", ["camera"]
+)
+UNREPORTED = Counter(
+    "cradle_ingest_unreported_losses_total",
+    "Times a note of deleted fragments could not be made a custody record.",
+    ["camera"],
+)
 STORE_BYTES = Gauge("cradle_ingest_frame_store_bytes", "Bytes in the frame store.")

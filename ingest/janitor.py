@@ -5,12 +5,15 @@ in a committed clip go `keep_stored_minutes` after its commit; at `retention_hou
 `quota_gib` the oldest go, first the stored, then the others. Nothing is taken for stored that the
 bucket itself did not bear out (`ingest/confirmation.py`). What goes and is not known to be
 stored is written down before (`ingest/losses.py`). An epoch that has ended, is empty and has been
-published is removed. A thread of its own does this: a slow disk or store delays nobody.
+published is removed. A thread of its own does this: a slow disk or store delays nobody, and a
+camera whose folder cannot be read leaves the others cleaned.
 """
 
 import os
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -71,13 +74,18 @@ class Janitor:
                 self._log.error("cleaning broke off", action="janitor.broke", exc_info=error)
 
     def clean(self) -> None:
-        """One turn. Raises OSError, Unavailable."""
+        """One turn. Raises OSError."""
         mine = {*self.cameras, *self._forgotten()}
         self._shelves = {
             camera: self._shelves.get(camera) or Shelf(self._root, camera) for camera in mine
         }
         now = self._clock.now()
-        there = [each for shelf in self._shelves.values() for each in shelf.look()]
+        there: list[Kept] = []
+        seen: list[Shelf] = []
+        for camera, shelf in self._shelves.items():
+            with self._alone(camera):
+                there += shelf.look()
+                seen.append(shelf)
         kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
         figures.STORE_BYTES.set(total)
@@ -91,9 +99,21 @@ class Janitor:
         )
         for reason, fragments in chosen.items():
             self._delete(reason, fragments)
-        for shelf in self._shelves.values():
-            self._remove_empty_epochs(shelf)
+        for shelf in seen:
+            with self._alone(shelf.folder.name):
+                self._remove_empty_epochs(shelf)
         self._losses.report(mine)
+
+    @contextmanager
+    def _alone(self, camera: str) -> Iterator[None]:
+        """What goes wrong with one camera ends no turn: the others' footage must go too."""
+        try:
+            yield
+        except Exception as error:
+            figures.UNCLEANED.labels(camera).inc()
+            self._log.warning(
+                "camera not cleaned", action="janitor.camera_failed", camera=camera, reason=error
+            )
 
     def _delete(self, reason: str, chosen: list[Kept]) -> None:
         if not chosen:
@@ -112,10 +132,11 @@ class Janitor:
         for camera in FrameReader(self._root).cameras():
             if camera in self._configured:
                 continue
-            newest = max((path.stat().st_mtime for path in self._files(camera)), default=0.0)
-            if self._clock.now().timestamp() - newest > FORGOTTEN_SECONDS:
-                recover(self._root, camera, self._log)
-                found.append(camera)
+            with self._alone(camera):
+                newest = max((path.stat().st_mtime for path in self._files(camera)), default=0.0)
+                if self._clock.now().timestamp() - newest > FORGOTTEN_SECONDS:
+                    recover(self._root, camera, self._log)
+                    found.append(camera)
         return found
 
     def _files(self, camera: str) -> list[Path]:

@@ -18,7 +18,7 @@ from ingest import figures
 from ingest.shelf import Kept
 from shared.clipfolder import ClipFolder, days_between
 from shared.custody import FragmentsLost, write_custody
-from shared.errors import StoreUnavailable
+from shared.errors import CradleError, StoreUnavailable
 from shared.log import Log
 from shared.messages import CameraId, EpochId, FragmentNumber, ShortText, Stage
 from shared.objectstore import ObjectStore
@@ -78,6 +78,12 @@ class Losses:
                 except StoreUnavailable as error:
                     self._log.warning("losses not reported", action="losses.wait", reason=error)
                     return
+                except (CradleError, OSError) as error:  # the note is kept, and the next one read
+                    figures.UNREPORTED.labels(camera).inc()
+                    self._log.error(
+                        "loss not reported", action="losses.kept", camera=camera, reason=error
+                    )
+                    continue
                 except ValidationError as error:
                     self._log.error("note unreadable", action="losses.unreadable", reason=error)
                     path.rename(path.with_suffix(".unreadable"))
@@ -94,7 +100,7 @@ class Losses:
             del self._unwritten[0]
 
     def _report(self, note: Note) -> None:
-        """Raises StoreUnavailable."""
+        """Raises StoreUnavailable, BadMessage."""
         committed = self._committed(note)
         lost = [each for each in note.fragments if each.number not in committed]
         for run in runs(lost):
@@ -121,7 +127,10 @@ class Losses:
             )
 
     def _committed(self, note: Note) -> Ranges:
-        """Fragments of the note's epoch that committed clips hold. Raises StoreUnavailable."""
+        """Fragments of the note's epoch that committed clips hold.
+
+        Raises StoreUnavailable, BadMessage if a manifest cannot be read.
+        """
         ranges = Ranges()
         folder = ClipFolder(self._store, note.camera)
         earliest = note.fragments[0].starts_at - timedelta(hours=1)  # a clip begins before

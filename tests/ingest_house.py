@@ -83,6 +83,10 @@ class Bucket:
             if isinstance(each, FragmentsLost)
         ]
 
+    def read(self, key: str, most_bytes: int) -> bytes | None:
+        self._ask()
+        return self.objects.get(key)
+
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         self._ask()
         self.listings += 1

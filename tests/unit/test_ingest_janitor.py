@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from ingest.janitor import GIB, choose, store_bytes
 from ingest.outbox import CURSOR_NAME
 from ingest.shelf import Kept, Shelf
 from shared.config import from_mapping
-from shared.framestore import INDEX_NAME
+from shared.framestore import INDEX_NAME, FrameReader
 from shared.identity import fragment_path
 from shared.messages import Fragment
 from tests.ingest_house import BYTES, CAMERA, DAY, MINUTE, NOON, STREAM, House, touch
@@ -203,6 +204,19 @@ def test_an_unreadable_note_stops_no_other(house: House) -> None:
     assert not list((house.root / CAMERA).glob("deleted-*.json"))
 
 
+def test_a_manifest_that_cannot_be_read_keeps_no_other_loss_from_custody(house: House) -> None:
+    house.janitor.cameras = (CAMERA, "camera-2")
+    epoch = house.record(1)
+    house.record(2, camera="camera-2")
+    for last in (0, 1):  # two objects share one beginning: the manifest says which is the clip
+        house.bucket.commit(epoch, 0, last, NOON)
+    before = counted("cradle_ingest_unreported_losses_total", CAMERA)
+    house.clean(DAY + MINUTE)
+    assert house.bucket.losses == [(0, 1, "retention")]
+    assert counted("cradle_ingest_unreported_losses_total", CAMERA) == before + 1
+    assert list((house.root / CAMERA).glob("deleted-*.json"))
+
+
 def test_an_epoch_that_is_empty_and_published_is_removed(house: House) -> None:
     epoch = house.record(2)
     later = house.record(1, starts_at=NOON + MINUTE, end=False)
@@ -272,6 +286,36 @@ def test_a_fragment_that_cannot_be_deleted_is_tried_again(
     house.clean()
     assert house.left(epoch) == []
     assert house.bucket.losses == [(0, 1, "retention")]
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), ValueError("what")])
+@pytest.mark.parametrize("broken", [CAMERA, "camera-2", "forgotten"])
+def test_a_camera_whose_folder_cannot_be_read_leaves_the_others_cleaned(
+    house: House, monkeypatch: pytest.MonkeyPatch, broken: str, fault: Exception
+) -> None:
+    house.janitor._configured = {CAMERA, "camera-2"}
+    house.janitor.cameras = (CAMERA, "camera-2")
+    epochs = {each: house.record(2, camera=each) for each in (CAMERA, "camera-2", "forgotten")}
+    real = FrameReader.epochs
+
+    def epochs_of(reader: FrameReader, camera: str) -> list[str]:
+        if camera == broken:
+            raise fault
+        return real(reader, camera)
+
+    before = counted("cradle_ingest_uncleaned_total", broken)
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameReader, "epochs", epochs_of)
+        house.clean(DAY + MINUTE)
+    left = {camera: house.left(epoch, camera) for camera, epoch in epochs.items()}
+    assert left == {camera: [0, 1] if camera == broken else [] for camera in epochs}
+    assert counted("cradle_ingest_uncleaned_total", broken) == before + 1
+    house.clean()
+    assert house.left(epochs[broken], broken) == []
+
+
+def counted(name: str, camera: str) -> float:
+    return REGISTRY.get_sample_value(name, {"camera": camera}) or 0.0
 
 
 def test_the_shelf_reads_only_what_was_added(house: House) -> None:
