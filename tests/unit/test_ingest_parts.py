@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,13 +20,14 @@ from ingest.encoding import AudioEncoder, VideoEncoder
 from ingest.feed import Arrival
 from ingest.interrupt import Interrupt
 from ingest.parameters import ParameterSets, picture_size, sequence_parameters
-from ingest.pictures import draw, generated_feed
+from ingest.pictures import device_feed, draw, generated_feed
 from ingest.pulse import Pulse
 from ingest.sampling import Sampler, slot_of, spread
 from ingest.stored import STORED_NAME, note_stored, read_stored
 from shared.clock import SimulatedClock
-from shared.errors import BadMessage
+from shared.errors import BadMessage, SourceFailed
 from shared.identity import fragment_path, new_epoch
+from shared.log import get_logger
 from shared.messages import (
     Event,
     Fragment,
@@ -355,6 +357,81 @@ def test_the_generated_source_gives_frames_in_its_rate_and_a_key_frame_a_second(
     assert all(after - before == 9000 for before, after in pairwise(times))
     assert all(each.pts == each.dts for each in arrivals)
     assert (feed.parameters.width, feed.parameters.height) == (160, 90)
+
+
+class Webcam:
+    """A capture of OpenCV's: it gives so many pictures, ten a second, and fails."""
+
+    def __init__(self, clock: SimulatedClock, pictures: int, rate: float = 10) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._pictures = pictures
+        self._given = 0
+        self.is_open = pictures > 0
+        self.opened: list[int] = []
+
+    def __call__(self, number: int) -> "Webcam":
+        self.opened.append(number)
+        return self
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return self.is_open
+
+    def get(self, what: int) -> float:
+        facts = {cv2.CAP_PROP_FRAME_WIDTH: 320, cv2.CAP_PROP_FRAME_HEIGHT: 180}
+        return facts.get(what, self._rate)
+
+    def read(self) -> tuple[bool, Any]:
+        if self._given == self._pictures:
+            return False, None
+        self._clock.advance(0.1)
+        self._given += 1
+        return True, draw(320, 180, self._given - 1, NOON)
+
+    def release(self) -> None:
+        self.is_open = False
+
+
+def test_a_webcam_gives_frames_at_its_rate_until_it_has_no_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimulatedClock()
+    webcam = Webcam(clock, pictures=25)
+    monkeypatch.setattr(cv2, "VideoCapture", webcam)
+    feed = device_feed(camera_settings("device:3"), clock, threading.Event(), get_logger())
+    arrivals: list[Arrival] = []
+    with pytest.raises(SourceFailed, match="the device gives no more pictures"):
+        arrivals.extend(feed.arrivals())
+
+    feed.close()
+    assert webcam.opened == [3]
+    assert not webcam.is_open
+    assert (feed.parameters.width, feed.parameters.height) == (320, 180)
+    assert feed.parameters.frames_per_second == 10
+    times = [each.dts or 0 for each in arrivals]
+    assert [after - before for before, after in pairwise(times)] == [9000] * 24
+    keys = [number for number, each in enumerate(arrivals) if each.packet.is_keyframe]
+    assert keys == [0, 10, 20]
+    decoder = av.CodecContext.create("h264", "r")
+    packets = [av.Packet(bytes(each.packet)) for each in arrivals]
+    frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    shown = [each.to_ndarray(format="gray").astype(np.uint8, copy=False) for each in frames]
+    assert [read_counter(each) for each in shown] == list(range(25))
+
+
+def test_a_webcam_that_says_no_rate_is_taken_for_one_of_25(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimulatedClock()
+    monkeypatch.setattr(cv2, "VideoCapture", Webcam(clock, pictures=1, rate=0))
+    feed = device_feed(camera_settings("device:0"), clock, threading.Event(), get_logger())
+    assert feed.parameters.frames_per_second == 25
+    feed.close()
+
+
+def test_a_webcam_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimulatedClock()
+    monkeypatch.setattr(cv2, "VideoCapture", Webcam(clock, pictures=0))
+    with pytest.raises(SourceFailed, match="no camera device:7, or another program uses it"):
+        device_feed(camera_settings("device:7"), clock, threading.Event(), get_logger())
 
 
 @pytest.mark.parametrize("size", [(161, 91), (64, 48), (33, 17)])
