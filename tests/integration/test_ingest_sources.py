@@ -6,9 +6,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.config import CameraSettings
+from tests import flv
 from tests.gate import Gate
 from tests.ingest_studio import (
     Studio,
@@ -501,6 +504,46 @@ def a_new_resolution_in_mid_stream_is_a_new_epoch_of_that_camera_alone(scene: Sc
     assert [each for each in reasons if each[0] == "camera-2"] == [("camera-2", "the test is over")]
     large = next(each for each in scene.fragments if each.stream.width == 320)
     assert len(scene.counters_of(large)) == large.frames
+
+
+@scenario
+def parameters_that_change_beside_a_pulled_stream_begin_a_new_epoch(scene: Scene) -> None:
+    small, large = scene.video(), scene.video(size=(320, 180))
+    bodies = [
+        flv.join(films, scene.place.folder / f"{number}.flv").read_bytes()
+        for number, films in enumerate([[small, large], [large]])
+    ]
+    with served(bodies) as url, scene.capturing(camera_settings(url)):
+        eventually(lambda: any(each.stream.width == 320 for each in scene.fragments), SECONDS)
+    scene.check()
+    assert scene.reasons[0] == "the stream's parameters changed"
+    for each in scene.fragments:
+        with av.open(str(scene.root / each.path)) as container:
+            sizes = {(frame.width, frame.height) for frame in container.decode(video=0)}
+        assert sizes == {(each.stream.width, each.stream.height)}
+
+
+@contextmanager
+def served(bodies: list[bytes]) -> Iterator[str]:
+    """An HTTP server that gives these, one a connection, and then always the last; its address."""
+    left = list(bodies)
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(200)
+            self.send_header("Content-Type", "video/x-flv")
+            self.end_headers()
+            with suppress(ConnectionError):
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Tests print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/live.flv"
+        server.shutdown()
 
 
 @scenario

@@ -26,6 +26,7 @@ from shared.clock import SimulatedClock
 from shared.errors import SourceFailed
 from shared.log import get_logger
 from shared.transport import count_frames
+from tests import flv
 from tests.ingest_studio import (
     HandFeed,
     Studio,
@@ -40,7 +41,6 @@ from tests.videos import Videos, decode_counters
 SECONDS = 4
 RATE = 30
 FRAMES = SECONDS * RATE
-FLV_VIDEO = 9
 Change = Callable[[list[Arrival]], list[Arrival]]
 
 
@@ -293,13 +293,8 @@ def test_parameters_that_change_beside_the_stream_end_the_feed(
     studio: Studio, clock: SimulatedClock, videos: Videos, tmp_path: Path, codec: str
 ) -> None:
     """FLV and RTMP say them in a header of their own, and the key frames do not."""
-    sizes = ((160, 90), (320, 180))
-    film, other = (
-        flv(videos(seconds=2, size=size, codec=codec), tmp_path / f"{size[0]}.flv")
-        for size in sizes
-    )
-    joined = tmp_path / "joined.flv"
-    joined.write_bytes(flv_tags(film) + flv_tags(film, 2) + flv_tags(other, 4))
+    film, other = (videos(seconds=2, size=size, codec=codec) for size in ((160, 90), (320, 180)))
+    joined = flv.join([film, film, other], tmp_path / "joined.flv")
     feed = DemuxedFeed(camera_settings(joined.as_uri()), clock, SkipWaits(), get_logger())
     with pytest.raises(SourceFailed, match="parameters changed"):
         studio.carry(feed)
@@ -308,32 +303,6 @@ def test_parameters_that_change_beside_the_stream_end_the_feed(
     for each in studio.fragments:
         assert studio.counters_of(each)
     assert studio.reasons == ["the stream's parameters changed"]
-
-
-def flv(video: Path, target: Path) -> Path:
-    with av.open(str(video)) as source, av.open(str(target), "w") as made:
-        stream = made.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                made.mux(packet)
-    return target
-
-
-def flv_tags(path: Path, seconds: float | None = None) -> bytes:
-    """A file's sequence header and media, begun later; whole if it is the first."""
-    data = path.read_bytes()
-    place = 13
-    found = bytearray(data[:place] if seconds is None else b"")
-    while place < len(data):
-        end = place + 15 + int.from_bytes(data[place + 1 : place + 4], "big")
-        tag = bytearray(data[place:end])
-        milliseconds = int.from_bytes(tag[4:7], "big") + round((seconds or 0) * 1000)
-        tag[4:7] = milliseconds.to_bytes(3, "big")
-        if tag[0] == FLV_VIDEO:
-            found += tag
-        place = end
-    return bytes(found)
 
 
 # -- damaged packets -----------------------------------------------------------------------------

@@ -402,7 +402,6 @@ def test_a_webcam_gives_frames_at_its_rate_until_it_has_no_picture(
     arrivals: list[Arrival] = []
     with pytest.raises(SourceFailed, match="the device gives no more pictures"):
         arrivals.extend(feed.arrivals())
-
     feed.close()
     assert webcam.opened == [3]
     assert not webcam.is_open
