@@ -7,6 +7,7 @@ names the key (`shared/configfile.py`). Secrets are `SecretStr`: printing a mode
 
 import os
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -213,9 +214,12 @@ class RemoteConsent(Section):
     @classmethod
     def _is_a_date(cls, given: object) -> str:
         text = str(given)  # YAML reads a bare date as one, not as text
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            raise ValueError("must be a date such as 2026-03-01")
-        return text
+        try:
+            if date.fromisoformat(text).isoformat() == text:
+                return text
+        except ValueError:
+            pass
+        raise ValueError("must be a date such as 2026-03-01")
 
 
 class CameraSettings(Section):
@@ -265,14 +269,15 @@ class CameraSettings(Section):
         return self.name or self.id
 
     def password(self) -> str | None:
-        """The camera's password from the environment. Raises Misconfigured if it is not there."""
+        """The camera's password from the environment. Raises Misconfigured if none is there."""
         if self.password_env is None:
             return None
         value = os.environ.get(self.password_env)
-        if value is None:
+        if not value:
+            state = "not set" if value is None else "empty"
             raise Misconfigured(
                 f"cameras.{self.id}.password_env: the environment variable {self.password_env} is "
-                "not set; set it where Cradle is started, or take password_env out"
+                f"{state}; set it where Cradle is started, or take password_env out"
             )
         return value
 

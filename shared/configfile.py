@@ -33,7 +33,18 @@ class BadConfiguration(Misconfigured):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a mapping in which a key stands twice."""
+    """Refuses a mapping in which a key stands twice, and a date or number that there is not."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError, LookupError, AttributeError):  # PyYAML's, all of them
+            raise BadConfiguration(
+                [
+                    f"line {node.start_mark.line + 1}: there is no such date or number; mend it, "
+                    "or put it into quotes if it is text"
+                ]
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -65,6 +76,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
             f"{path}{line}: is not valid YAML; indent with spaces, and put text that holds any of "
             ": # * & @ { [ into quotes"
         ) from None
+    except RecursionError:
+        raise Misconfigured(f"{path}: its brackets are nested too deep; take some out") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -102,7 +102,7 @@ def viewer_queue(replica: str) -> Queue:
 
 
 def lost_queue() -> Queue:
-    """Dead letters, for people: `cradle lost`."""
+    """Dead letters, kept a week for people to look at."""
     return _queue(
         "lost",
         (LOST, "#"),

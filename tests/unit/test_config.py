@@ -125,6 +125,10 @@ def camera(**changes: Any) -> dict[str, Any]:
             camera(remote_analysis={"consent_date": "1 March"}),
             "cameras.camera-1.remote_analysis.consent_date: must be a date such as 2026-03-01",
         ),
+        (
+            camera(remote_analysis={"consent_date": "2026-02-31"}),
+            "cameras.camera-1.remote_analysis.consent_date: must be a date such as 2026-03-01",
+        ),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key(content: dict[str, Any], sentence: str) -> None:
@@ -162,6 +166,13 @@ def test_clip_seconds_goes_from_5_to_900(seconds: int) -> None:
             "archive:\n  bucket: abc\n  bucket: abd\n",
             "/cradle.yaml, line 3: bucket stands there a second time",
         ),
+        ("archive:\n  bucket: 2026-02-31", "/cradle.yaml, line 2: there is no such date or number"),
+        ("timezone: !!int hush", "/cradle.yaml, line 1: there is no such date or number"),
+        ("timezone: !!float hush", "/cradle.yaml, line 1: there is no such date or number"),
+        ("timezone: !!int ''", "/cradle.yaml, line 1: there is no such date or number"),
+        ("timezone: !!bool hush", "/cradle.yaml, line 1: there is no such date or number"),
+        ("timezone: !!timestamp hush", "/cradle.yaml, line 1: there is no such date or number"),
+        ("cameras: " + 2000 * "[", "/cradle.yaml: its brackets are nested too deep"),
     ],
 )
 def test_a_broken_file_is_one_sentence_with_its_line(
@@ -316,15 +327,18 @@ def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert settings.cameras[0].password() == "hush"
 
 
+@pytest.mark.parametrize(("value", "state"), [(None, "not set"), ("", "empty")])
 def test_a_password_that_is_missing_names_camera_and_variable(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, value: str | None, state: str
 ) -> None:
     settings = config.from_mapping(camera(source="rtsp://h/", username="u", password_env="A_PW"))
     monkeypatch.delenv("A_PW", raising=False)
+    if value is not None:
+        monkeypatch.setenv("A_PW", value)
     with pytest.raises(Misconfigured) as caught:
         settings.cameras[0].password()
     assert str(caught.value) == (
-        "cameras.camera-1.password_env: the environment variable A_PW is not set; "
+        f"cameras.camera-1.password_env: the environment variable A_PW is {state}; "
         "set it where Cradle is started, or take password_env out"
     )
 
