@@ -22,9 +22,9 @@ from deploy.command.check_camera import camera_check
 from deploy.command.check_machine import check_file, check_machine
 from deploy.command.check_services import SERVICE_SECONDS, check_broker, check_store
 from deploy.command.finding import Check, Finding, State, from_error, side_by_side
+from deploy.local.broker import find_server
 from deploy.local.store import find_weed
 from shared import config
-from shared.child import find_program
 from shared.clock import Clock, SystemClock
 from shared.config import Settings
 from shared.configfile import BadConfiguration
@@ -112,7 +112,7 @@ def _or_left_out(finding: Finding, is_given: Mapping[str, bool]) -> Finding:
         return finding
     try:
         if finding.thing == "broker":
-            find_program("rabbitmq-server")
+            find_server()
         else:
             find_weed()
     except MissingProgram as error:

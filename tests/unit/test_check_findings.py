@@ -19,6 +19,7 @@ from deploy.command.check_machine import GIB, check_ffmpeg, check_file, check_fo
 from deploy.command.check_services import version_of
 from deploy.command.finding import Check, Finding, State, from_error, side_by_side
 from deploy.command.refusal import plain
+from deploy.local import broker
 from shared import config
 from shared.clock import SimulatedClock
 from shared.config import CameraSettings, FrameSettings, LiveSettings
@@ -288,6 +289,18 @@ def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPatch) ->
     assert check_ffmpeg() == Finding(
         "ffmpeg", State.WRONG, "ffmpeg is not installed; run: apt-get install ffmpeg"
     )
+
+
+def test_check_looks_for_the_broker_where_up_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = dict.fromkeys(check.KEYS_OF_UP, False)
+    away = Finding("broker", State.UNREACHABLE, "away")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(broker, "_SERVER", tmp_path)
+    assert check._or_left_out(away, left_out).state is State.LEFT_OUT
+    monkeypatch.setattr(broker, "_SERVER", tmp_path / "none")
+    assert check._or_left_out(away, left_out).state is State.WRONG
 
 
 def test_what_the_environment_or_the_file_names_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
