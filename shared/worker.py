@@ -3,7 +3,8 @@
 `main` reads the configuration (a fault there is one sentence and exit code 2), serves /metrics and
 /healthz, and calls the stage's `run_once` again and again: it works until told to stop, and raises
 when what it stands on breaks. Then everything is built anew after a jittered pause that grows to
-half a minute and starts over once the work has held. SIGTERM and SIGINT ask for an orderly stop.
+half a minute and starts over once the work has held. SIGTERM, SIGINT and SIGHUP
+ask for an orderly stop.
 """
 
 import argparse
@@ -98,7 +99,7 @@ def _collect_garbage_seldom() -> None:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set.
+    """An event that SIGTERM, SIGINT and, unless it is ignored (`nohup`), SIGHUP set.
 
     A thread sets it, for a handler runs on the main thread, which may hold the event's own lock.
     """
@@ -106,7 +107,8 @@ def stop_on_signals() -> threading.Event:
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    is_left_alone = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    for number in (signal.SIGTERM, signal.SIGINT, *(() if is_left_alone else (signal.SIGHUP,))):
         signal.signal(number, lambda *_: None)
 
     def wait() -> None:

@@ -1,6 +1,7 @@
 """Real parts for tests: one broker and one store a session, a fresh place in each for a test."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,12 +10,23 @@ from hypothesis import settings
 from shared.config import ArchiveSettings
 from tests.rtsp import RtspServer
 from tests.services import BrokerService, StoreService, running_broker, running_store
+from tests.support import SIGNALS
 from tests.videos import Videos
 
 # On a busy machine a slow example is no fault; and a build that fails must fail again.
 settings.register_profile("here", deadline=None)
 settings.register_profile("build", deadline=None, derandomize=True)
 settings.load_profile("build" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """What this process does on a signal is as before when the test ends."""
+    kept = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    os.close(signal.set_wakeup_fd(-1))
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,14 @@
 """Small things that many tests need."""
 
+import signal
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 Found = TypeVar("Found")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Each asks for an orderly stop."""
 
 
 def eventually(

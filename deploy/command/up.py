@@ -1,19 +1,21 @@
 """`cradle up`: everything on one machine, until Ctrl-C.
 
 Says what is starting, prints what to open, then shows a line per camera: a table that refreshes on
-a terminal, plain lines elsewhere. Restarts what dies or hangs. On Ctrl-C or SIGTERM everything
-stops in order and the exit code is 0.
+a terminal, plain lines elsewhere. Restarts what dies or hangs. On Ctrl-C or SIGTERM, and when the
+terminal is closed, everything stops in order and the exit code is 0.
 """
 
 import argparse
-import signal
+import errno
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from deploy.local.house import House
 from deploy.local.status import CameraStatus
@@ -22,6 +24,7 @@ from shared import log
 from shared.clock import SystemClock
 from shared.errors import Misconfigured
 from shared.messages import Stage
+from shared.worker import stop_on_signals
 
 PLAIN_SECONDS = 10.0
 LIVE_SECONDS = 1.0
@@ -58,16 +61,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise Misconfigured(f"--hung-seconds: at least {LEAST_HUNG_SECONDS:g}")
     console = Console()
     clock = SystemClock()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
+
+    def say(text: str) -> None:
+        with suppress(OSError):  # nobody reads it any more; what is being said is done all the same
+            console.print(f"[dim]·[/dim] {text}", highlight=False)
+
     house = House(
         arguments.config,
         arguments.data,
         counts,
         clock,
         log.get_logger(),
-        lambda text: console.print(f"[dim]·[/dim] {text}", highlight=False),
+        say,
         arguments.hung_seconds,
     )
     try:
@@ -78,6 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(f"  {page.name:18} {page.address}{note}", highlight=False, soft_wrap=True)
         console.print("\n  Ctrl-C stops everything in order.\n", highlight=False)
         _show(house, console, stop, arguments.seconds)
+    except OSError as error:
+        if error.errno != errno.EIO:  # what a closed terminal answers; its SIGHUP comes as well
+            raise
     finally:
         house.stop()
     return 0
@@ -105,7 +114,9 @@ def _show(house: House, console: Console, stop: threading.Event, seconds: float 
 
 
 def _table(statuses: list[CameraStatus], titles: dict[str, str], house: House) -> Table:
-    table = Table(box=None, pad_edge=False)
+    refusals = [f"{name} is refused: {why}" for name, why in house.refusals().items()]
+    caption = Text("\n".join(refusals)) if refusals else None
+    table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
     for heading in ("camera", "room", "state", "fps", "live delay", "clips", "last analysis"):
         table.add_column(heading)
     for status in statuses:

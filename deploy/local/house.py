@@ -232,6 +232,10 @@ class House:
         crew = self._crew
         return [] if crew is None else [(worker.stage, worker.port) for worker in crew.workers]
 
+    def refusals(self) -> dict[str, str]:
+        """Workers that do not run because their configuration is wrong, and what they say."""
+        return {} if self._crew is None else self._crew.refusals()
+
     # -- down ---------------------------------------------------------------------------------
 
     def stop(self) -> None:

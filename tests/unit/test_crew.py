@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from deploy.local.crew import HELD_SECONDS, Worker
+from deploy.local.crew import HELD_SECONDS, REFUSED_SECONDS, Worker
 from deploy.local.ports import free_ports
 from deploy.local.program import Program
 from deploy.local.vigil import FIRST_ANSWER_SECONDS, HUNG_SECONDS, Vigil, patience_seconds
@@ -26,12 +26,12 @@ SENTENCE = "metrics: the port cannot be listened on, choose another"
 class Rehearsal:
     """A worker whose process says its sentence and ends with the code that is asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stage: Stage = Stage.INGEST) -> None:
         self._code = folder / "code"
         script = f"echo '{SENTENCE}'; exit $(cat {self._code})"
-        program = Program("ingest", ["sh", "-c", script], folder=folder, environment={})
+        program = Program(stage, ["sh", "-c", script], folder=folder, environment={})
         vigil = Vigil("127.0.0.1", free_ports(1)[0])
-        self.worker = Worker("ingest", Stage.INGEST, program, 9101, folder, vigil)
+        self.worker = Worker(stage, stage, program, 9101, folder, vigil)
         self.clock = SimulatedClock()
 
     def live(self, code: int, seconds: float = 0.0) -> None:
@@ -40,10 +40,10 @@ class Rehearsal:
         self.worker.start(self.clock.monotonic())
         self._end(seconds)
 
-    def live_again(self, code: int) -> None:
+    def live_again(self, code: int, pause_seconds: float = LONGEST_SECONDS) -> None:
         """The pause passes, the watch starts it again, and it ends with this code."""
         self._code.write_text(str(code))
-        self.clock.advance(LONGEST_SECONDS)
+        self.clock.advance(pause_seconds)
         self.watch()
         self._end(0.0)
 
@@ -66,6 +66,27 @@ def test_a_configuration_that_is_wrong_from_the_start_ends_the_house(rehearsal: 
     rehearsal.live(MISCONFIGURED_EXIT)
     with pytest.raises(Misconfigured, match=SENTENCE):
         rehearsal.watch()
+
+
+def test_an_analyzer_that_is_refused_is_told_of_once_and_tried_again_ever_more_seldom(
+    tmp_path: Path,
+) -> None:
+    rehearsal = Rehearsal(tmp_path, Stage.ANALYZER)
+    rehearsal.live(MISCONFIGURED_EXIT)
+    with capture_logs() as told:
+        rehearsal.watch()
+        for _ in range(9):
+            rehearsal.live_again(MISCONFIGURED_EXIT, REFUSED_SECONDS)
+            rehearsal.watch()
+    assert [line["reason"] for line in told if line["action"] == "crew.died"] == [SENTENCE]
+    assert rehearsal.worker.refusal == SENTENCE
+    rehearsal.clock.advance(LONGEST_SECONDS)
+    rehearsal.watch()
+    assert rehearsal.worker.restarts == 9
+    rehearsal.live_again(0, REFUSED_SECONDS)
+    rehearsal.watch()
+    assert rehearsal.worker.refusal is None
+    rehearsal.worker.stop(0)
 
 
 def test_a_refusal_after_a_good_life_is_told_and_tried_again(rehearsal: Rehearsal) -> None:

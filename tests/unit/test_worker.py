@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from shared.health import FRESH_SECONDS, Health
 from shared.log import get_logger
 from shared.messages import Stage
 from shared.worker import WorkerContext, run, stop_on_signals
+from tests.support import SIGNALS
 
 
 class Stop(threading.Event):
@@ -146,17 +147,8 @@ def test_more_than_a_heartbeat_between_turns_is_a_thaw(
     assert not context.thawed()
 
 
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    os.close(signal.set_wakeup_fd(-1))
-    for number, handler in kept.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.usefixtures("handlers")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_sets_stop_even_if_it_meets_the_main_thread_inside_the_event(
     number: signal.Signals,
 ) -> None:
@@ -164,6 +156,13 @@ def test_a_signal_sets_stop_even_if_it_meets_the_main_thread_inside_the_event(
     with stop._cond:  # type: ignore[attr-defined]  # where a handler that sets it would hang
         os.kill(os.getpid(), number)
     assert stop.wait(5)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_terminal_that_is_closed_means_nothing_under_nohup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop_on_signals()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_health_is_good_only_while_the_loop_turns(clock: SimulatedClock) -> None:
