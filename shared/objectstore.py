@@ -96,14 +96,17 @@ class ObjectStore:
         parts = urlsplit(settings.endpoint)
         self._where = f"object store {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._bucket = settings.bucket
-        self._client = Minio(
-            parts.netloc,
-            access_key=settings.access_key,
-            secret_key=settings.secret_key.get_secret_value(),
-            secure=parts.scheme == "https",
-            region=settings.region,
-            http_client=CreateOnlyPool(settings.bucket),
-        )
+        try:
+            self._client = Minio(
+                parts.netloc,
+                access_key=settings.access_key,
+                secret_key=settings.secret_key.get_secret_value(),
+                secure=parts.scheme == "https",
+                region=settings.region,
+                http_client=CreateOnlyPool(settings.bucket),
+            )
+        except ValueError as error:  # of the library, for an address that it cannot use
+            raise Misconfigured(f"archive.endpoint: {error}") from error
 
     def probe(self) -> None:
         """Demand of the store that it answers, knows us and never overwrites.

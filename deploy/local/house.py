@@ -20,7 +20,13 @@ from typing import Any, TextIO
 from deploy.local.broker import Broker, find_server
 from deploy.local.connections import connections_of
 from deploy.local.crew import Crew, worker_names
-from deploy.local.needs import require_file, require_programs
+from deploy.local.needs import (
+    require_broker,
+    require_file,
+    require_folder,
+    require_programs,
+    require_store,
+)
 from deploy.local.ports import kept_ports
 from deploy.local.secret import private_folder, write_private
 from deploy.local.status import Watch, fetch
@@ -28,7 +34,7 @@ from deploy.local.store import Store, find_weed
 from deploy.local.vigil import HUNG_SECONDS, Vigil, patience_seconds
 from shared import config
 from shared.clock import Clock
-from shared.errors import CradleError, Misconfigured, StoreUnavailable
+from shared.errors import CradleError, Misconfigured
 from shared.link import Link
 from shared.log import Log
 from shared.messages import Stage
@@ -81,6 +87,7 @@ class House:
             camera.password()
             require_file(camera)
         self._require_programs()
+        self._require_places()
         self._lock: TextIO | None = None
         self._broker: Broker | None = None
         self._store: Store | None = None
@@ -96,6 +103,15 @@ class House:
         if self._needs_store:
             find_weed()
 
+    def _require_places(self) -> None:
+        """Of what the configuration gives."""
+        settings = self.settings
+        for key, section in (("frames", settings.frames), ("live", settings.live)):
+            if self._is_given(f"CRADLE_{key.upper()}__URL", (key, "url")):
+                require_folder(f"{key}.url", section.root)
+        if not self._needs_store:
+            ObjectStore(settings.archive)  # it refuses what is no key or no address
+
     # -- up -----------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -108,12 +124,19 @@ class House:
                 f"--data: {self._data} cannot be used ({error.strerror}); choose another folder"
             ) from error
         self._take_lock()
+        if not self._needs_broker:
+            require_broker(self.settings.broker, self._say)
+        if not self._needs_store:
+            require_store(self.settings.archive, self._say)
         self._start_servers()
         self._fill_in("CRADLE_FRAMES__URL", ("frames", "url"), (self._data / "frames").as_uri())
         self._fill_in("CRADLE_LIVE__URL", ("live", "url"), (self._data / "live").as_uri())
         os.environ.update(self._environment)
         self.settings = config.from_mapping(self._content)
-        self._open_bucket()
+        if self._needs_store:
+            store = ObjectStore(self.settings.archive)
+            store.ensure_bucket()
+            store.probe()
         self._write_connections()
         names = [name for name, _ in worker_names(self._counts)]
         ports = kept_ports(self._data / "run" / "ports.json", names, {})
@@ -178,19 +201,6 @@ class House:
         }
         note = f"user {login[0]}, password in run/connections.env"
         self.pages.append(Page(name, address, note))
-
-    def _open_bucket(self) -> None:
-        """Raises Misconfigured. A store of somebody else that is away is no reason to wait with
-        recording: fragments stay in the frame store until it is back."""
-        store = ObjectStore(self.settings.archive)
-        if self._store is not None:
-            store.ensure_bucket()
-            store.probe()
-            return
-        try:
-            store.probe()
-        except StoreUnavailable as error:
-            self._say(f"archive.endpoint: {error}; clips are stored when it is back")
 
     def _write_connections(self) -> None:
         lines = connections_of(self.settings) | self._page_lines

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from deploy.command.main import main
+from deploy.local.program import Program
 from deploy.local.store import Store
 from encoder.playlist import parse
 from shared.config import ArchiveSettings
@@ -19,6 +22,7 @@ from shared.framestore import FrameReader
 from shared.objectstore import ObjectStore
 from tests.bench.processes import command_of, processes
 from tests.line import archived_in, closed_in
+from tests.services import BrokerService
 from tests.support import eventually
 
 SECONDS = 120.0
@@ -51,6 +55,45 @@ def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()  # what it started dies with it
         process.wait()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"broker": {"url": "wrong password"}}, "cradle up: broker.url: "),
+        ({"archive": {"endpoint": "http://127.0.0.1:9"}}, "cradle up: archive.secret_key: "),
+        ({"archive": {"secret_key": "wrong key"}}, "cradle up: archive.access_key, "),
+        ({"frames": {"url": "file:///proc/frames"}}, "cradle up: frames.url: "),
+        ({"live": {"url": "file:///proc/live"}}, "cradle up: live.url: "),
+    ],
+)
+def test_up_refuses_in_a_sentence_before_anything_has_started(
+    broker: BrokerService,
+    archive_settings: ArchiveSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    content: dict[str, dict[str, str]],
+    sentence: str,
+) -> None:
+    for variable in [each for each in os.environ if each.startswith("CRADLE_")]:
+        monkeypatch.delenv(variable)
+    if "broker" in content:
+        content = {"broker": {"url": broker.url.replace(broker.password, "hush")}}
+    elif "secret_key" in content.get("archive", {}):
+        content = {"archive": {"endpoint": archive_settings.endpoint, "secret_key": "hush"}}
+    started: list[str] = []
+    monkeypatch.setattr(Program, "start", lambda program: started.append(program.name))
+    monkeypatch.setattr("deploy.command.up.stop_on_signals", threading.Event)
+    config = tmp_path / "cradle.yaml"
+    cameras = [{"id": "camera-1", "source": "test:320x240@10"}]
+    config.write_text(yaml.safe_dump({**content, "cameras": cameras}), encoding="utf-8")
+    assert main(["up", "--config", str(config), "--data", str(tmp_path / "data")]) == 2
+    told = capfd.readouterr().err
+    assert told.startswith(sentence)
+    assert told.count("\n") == 1
+    assert "hush" not in told
+    assert started == []
 
 
 def _pid(file: Path) -> int:

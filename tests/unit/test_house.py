@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import structlog
 import yaml
+from pydantic import SecretStr
 
 from deploy.local import broker, house, needs
 from deploy.local.house import House
+from deploy.local.needs import require_broker, require_store
 from deploy.local.secret import private_folder
 from shared.clock import SimulatedClock
+from shared.config import BrokerSettings
 from shared.errors import Misconfigured, MissingProgram
 
 ELSEWHERE = {
@@ -90,20 +93,60 @@ def test_a_video_file_that_cannot_be_read_is_refused_by_key_and_path(
 
 
 def test_a_store_of_somebody_else_that_is_away_is_no_reason_not_to_start(
-    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+    build: Callable[..., House],
 ) -> None:
     said: list[str] = []
-    made = build(**ELSEWHERE)
-    monkeypatch.setattr(made, "_say", said.append)
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         endpoint = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-    archive = made.settings.archive.model_copy(update={"endpoint": endpoint})
-    made.settings = made.settings.model_copy(update={"archive": archive})
-    made._open_bucket()
+    archive = {**ELSEWHERE["archive"], "endpoint": endpoint}
+    require_store(build(broker=ELSEWHERE["broker"], archive=archive).settings.archive, said.append)
     assert said == [
         f"archive.endpoint: object store {endpoint} cannot be reached: Connection refused; "
         "clips are stored when it is back"
     ]
+
+
+def test_a_broker_of_somebody_else_that_is_away_is_told_of() -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"amqp://127.0.0.1:{nobody.getsockname()[1]}/%2F"
+    require_broker(BrokerSettings(url=SecretStr(url)), said.append)
+    assert len(said) == 1
+    assert said[0].startswith(f"broker.url: the broker at {url} cannot be reached")
+    assert said[0].endswith("the workers wait until it is back")
+
+
+@pytest.mark.parametrize("key", ["frames", "live"])
+@pytest.mark.parametrize("below", ["file", "file/folder", "/proc/folder"])
+def test_a_given_folder_that_cannot_be_written_is_refused_by_key(
+    build: Callable[..., House], tmp_path: Path, key: str, below: str
+) -> None:
+    (tmp_path / "file").touch()
+    root = tmp_path / below
+    with pytest.raises(Misconfigured, match=rf"^{key}\.url: {root} cannot be written \("):
+        build(**{key: {"url": root.as_uri()}})
+
+
+def test_a_given_folder_is_made(build: Callable[..., House], tmp_path: Path) -> None:
+    build(frames={"url": (tmp_path / "a" / "b").as_uri()})
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("archive", "sentence"),
+    [
+        ({"endpoint": "http://127.0.0.1:9000"}, r"^archive\.secret_key: is missing; add it$"),
+        (
+            {"endpoint": "http://cradle.s3.us-east-1.amazonaws.com", "secret_key": "x"},
+            r"^archive\.endpoint: ",
+        ),
+    ],
+)
+def test_a_given_store_without_a_key_or_with_no_address_is_refused(
+    build: Callable[..., House], archive: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(Misconfigured, match=sentence):
+        build(archive=archive)
 
 
 def test_another_client_finds_broker_and_store_of_somebody_else_too(
