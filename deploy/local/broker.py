@@ -118,19 +118,28 @@ class Broker:
         if self._notices is None:
             raise ChildFailed("the broker was not started")
         deadline = time.monotonic() + timeout_seconds
-        self._notices.settimeout(0.5)
-        said = b""
-        while b"READY=1" not in said:
-            try:
-                said = self._notices.recv(4096)
-            except TimeoutError:
-                self._node.require_running()
-                if time.monotonic() > deadline:
-                    raise ChildFailed(
-                        f"the broker was not ready in {timeout_seconds:.0f} s; "
-                        f"see {self._folder / 'log' / 'broker.log'}"
-                    ) from None
+        while not self._hears_ready(self._notices, 0.5):
+            self._node.require_running()
+            if time.monotonic() > deadline:
+                raise ChildFailed(
+                    f"the broker was not ready in {timeout_seconds:.0f} s; "
+                    f"see {self._folder / 'log' / 'broker.log'}"
+                )
+
+    def is_ready(self) -> bool:
+        """Whether clients may connect since the last start; looks, and does not wait."""
+        return self.is_running and (self._notices is None or self._hears_ready(self._notices, 0.0))
+
+    def _hears_ready(self, notices: socket.socket, timeout_seconds: float) -> bool:
+        """Whether it says now, or in this time, that it is ready."""
+        notices.settimeout(timeout_seconds)
+        try:
+            while b"READY=1" not in notices.recv(4096):
+                pass
+        except (TimeoutError, BlockingIOError):
+            return False
         self._close_notices()
+        return True
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> bool:
         """End it in order (about 6 s), by force after the time-out; True if in order."""

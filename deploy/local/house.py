@@ -29,6 +29,7 @@ from deploy.local.needs import (
 )
 from deploy.local.ports import kept_ports
 from deploy.local.secret import private_folder, write_private
+from deploy.local.server import Server
 from deploy.local.status import Watch, fetch
 from deploy.local.store import Store, find_weed
 from deploy.local.vigil import HUNG_SECONDS, Vigil, patience_seconds
@@ -91,6 +92,7 @@ class House:
         self._lock: TextIO | None = None
         self._broker: Broker | None = None
         self._store: Store | None = None
+        self._servers: list[Server] = []
         self._crew: Crew | None = None
         self._environment: dict[str, str] = {}
         self._page_lines: dict[str, str] = {}
@@ -133,7 +135,7 @@ class House:
         self._fill_in("CRADLE_LIVE__URL", ("live", "url"), (self._data / "live").as_uri())
         os.environ.update(self._environment)
         self.settings = config.from_mapping(self._content)
-        if self._needs_store:
+        if self._store is not None:
             store = ObjectStore(self.settings.archive)
             store.ensure_bucket()
             store.probe()
@@ -178,11 +180,13 @@ class House:
             self._store.start()
         if self._broker is not None:
             self._broker.wait_ready()
+            self._servers.append(Server("broker", self._broker, self._clock.monotonic()))
             self._environment["CRADLE_BROKER__URL"] = self._broker.url
             login = (self._broker.user, self._broker.password)
             self._add_page("queue dashboard", self._broker.management_url, login)
         if self._store is not None:
             self._store.wait_ready()
+            self._servers.append(Server("store", self._store, self._clock.monotonic()))
             self._environment |= {
                 "CRADLE_ARCHIVE__ENDPOINT": self._store.endpoint,
                 "CRADLE_ARCHIVE__ACCESS_KEY": self._store.access_key,
@@ -227,13 +231,9 @@ class House:
     # -- while it runs ------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """About once a second: mend what died or hangs. Raises Misconfigured, ChildFailed."""
-        if self._broker is not None and not self._broker.is_running:
-            self._log.warning("the broker died", action="house.broker_died")
-            self._broker.start()
-        if self._store is not None and not self._store.is_running:
-            self._log.warning("the object store died", action="house.store_died")
-            self._store.start()
+        """About once a second: mend what died or hangs. Raises Misconfigured."""
+        for server in self._servers:
+            server.watch(self._clock.monotonic(), self._log)
         if self._crew is not None:
             self._crew.watch()
 
