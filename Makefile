@@ -1,5 +1,5 @@
 # For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
-#   CAMERA=rtsp://192.0.2.10/stream1 make demo      or CAMERA=/path/to/a/video.mp4
+#   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=path/to/a/video.mp4
 # For developers: lint, test-unit, test-integration, bench, lock.
 # test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 

@@ -22,19 +22,22 @@ from shared.source import parse_source
 CLIP_SECONDS = 60
 ANALYSIS_SECONDS = 15
 CAMERA_VARIABLE = "CRADLE_DEMO_CAMERA"
+VARIABLES = (CAMERA_VARIABLE, "CAMERA", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")
+"""Where the camera's address may stand, as make hands it on."""
+FORMS = "give rtsp://..., http://..., the path of a video file, device:0 or test:1280x720@30"
 GENERATED = "test:1280x720@30"
 
 
 def configuration(camera: str) -> dict[str, object]:
     """A configuration with one camera. Raises Misconfigured."""
-    path = Path(camera).expanduser()
-    if "://" not in camera and path.is_absolute():
-        if not path.is_file():
-            raise Misconfigured(f"CAMERA: there is no file {path}")
+    path = Path(camera).expanduser().absolute()
+    if "://" not in camera and path.is_file():
         camera = path.as_uri()
     try:
         parse_source(camera)
     except ValueError as error:
+        if ":" not in camera:
+            raise Misconfigured(f"CAMERA: there is no file {path}; {FORMS}") from None
         raise Misconfigured(f"CAMERA: {error}") from error
     return {
         "archive": {"clip_seconds": CLIP_SECONDS},
@@ -46,8 +49,9 @@ def configuration(camera: str) -> dict[str, object]:
 def main() -> None:
     """Run the demonstration."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    # Taken out of the environment, which everything that is started inherits.
-    camera = os.environ.pop(CAMERA_VARIABLE, GENERATED)
+    camera = os.environ.get(CAMERA_VARIABLE, GENERATED)
+    for variable in VARIABLES:  # everything that is started inherits the environment
+        os.environ.pop(variable, None)
     parser.add_argument(
         "--camera",
         default=camera,

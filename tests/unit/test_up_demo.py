@@ -9,12 +9,18 @@ import pytest
 import yaml
 
 from deploy.command import demo, up
+from shared.errors import Misconfigured
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "rtsp://user:pa$$word@192.0.2.10/stream1"
 
 
-def test_make_hands_the_camera_over_by_the_environment_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "environment"), [([], {"CAMERA": ADDRESS}), ([f"CAMERA={ADDRESS}"], {})]
+)
+def test_make_hands_the_camera_over_by_the_environment_only(
+    tmp_path: Path, words: list[str], environment: dict[str, str]
+) -> None:
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "words: $*"\necho "camera: $CRADLE_DEMO_CAMERA"\n')
     python.chmod(0o700)
@@ -23,9 +29,9 @@ def test_make_hands_the_camera_over_by_the_environment_only(tmp_path: Path) -> N
     variables = [f"BIN={tmp_path}", f"RUNTIME_STAMP={installed}", "DATA=data"]
     outside = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
-        ["make", "--no-print-directory", f"--old-file={installed}", *variables, "demo"],
+        ["make", "--no-print-directory", f"--old-file={installed}", *variables, "demo", *words],
         cwd=ROOT,
-        env={**outside, "CAMERA": ADDRESS},
+        env={**outside, **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -56,10 +62,12 @@ def test_the_demonstration_takes_its_camera_from_option_or_environment(
     monkeypatch.delenv(demo.CAMERA_VARIABLE, raising=False)
     if environment is not None:
         monkeypatch.setenv(demo.CAMERA_VARIABLE, environment)
-    inherited: list[str | None] = []
+    for variable in ("CAMERA", "MAKEFLAGS", "MFLAGS"):
+        monkeypatch.setenv(variable, f" -- CAMERA={ADDRESS}")
+    inherited: list[str] = []
 
     def run(_arguments: Namespace) -> int:
-        inherited.append(os.environ.get(demo.CAMERA_VARIABLE))
+        inherited.extend(each for each, value in os.environ.items() if ADDRESS in value)
         return 0
 
     monkeypatch.setattr(up, "run", run)
@@ -67,4 +75,21 @@ def test_the_demonstration_takes_its_camera_from_option_or_environment(
         demo.main()
     written = yaml.safe_load((tmp_path / "cradle.yaml").read_text())
     assert written["cameras"][0]["source"] == expected
-    assert inherited == [None]
+    assert set(inherited) <= {"PYTEST_CURRENT_TEST"}
+
+
+def test_a_video_is_found_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").touch()
+    for camera in ("clip.mp4", "./clip.mp4", str(tmp_path / "clip.mp4")):
+        cameras = demo.configuration(camera)["cameras"]
+        assert isinstance(cameras, list)
+        assert cameras[0]["source"] == (tmp_path / "clip.mp4").as_uri()
+
+
+@pytest.mark.parametrize("camera", ["none.mp4", "/none.mp4", ""])
+def test_what_is_no_video_and_no_address_is_told_which_forms_are_taken(camera: str) -> None:
+    with pytest.raises(Misconfigured, match=r"^CAMERA: there is no file /.*; give rtsp://"):
+        demo.configuration(camera)
