@@ -7,6 +7,7 @@ terminal is closed, everything stops in order and the exit code is 0.
 
 import argparse
 import errno
+import os
 import sys
 import threading
 from contextlib import suppress
@@ -87,9 +88,18 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         if error.errno != errno.EIO:  # what a closed terminal answers; its SIGHUP comes as well
             raise
+        _fall_silent()
     finally:
         house.stop()
     return 0
+
+
+def _fall_silent() -> None:
+    """What is still said on the way down, logs too, must not fail and so cut it short."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _show(house: House, console: Console, stop: threading.Event, seconds: float | None) -> None:

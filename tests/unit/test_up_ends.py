@@ -62,5 +62,6 @@ def test_a_signal_is_an_orderly_stop(
 
 
 def test_a_terminal_that_is_gone_is_an_orderly_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "_fall_silent", lambda: asked.append("fall silent"))
     assert _run(monkeypatch, lambda: None, 0.01) == 0
-    assert asked == ["start", "stop"]
+    assert asked == ["start", "fall silent", "stop"]
