@@ -25,6 +25,7 @@ from shared.clock import Clock
 from shared.errors import BadFragment, ChildFailed, CradleError, FragmentGone, Refused, Unavailable
 from shared.framestore import FrameReader
 from shared.log import Log
+from shared.messages import Fragment
 from shared.transport import AUDIO_PID, count_frames, packets
 
 PIPE_BYTES: Final = 1024 * 1024
@@ -74,7 +75,8 @@ class Converter:
     def make(self, clip: Clip, path: Path) -> MadeFile:
         """The clip as MP4 at `path`, or its original bytes beside it.
 
-        Raises FragmentsGone, Abandoned; OSError if not even the bytes could be written.
+        Raises FragmentsGone, Abandoned; Unavailable without the frame store; OSError if not even
+        the bytes could be written.
         """
         sizes = self._sizes(clip)
         try:
@@ -100,14 +102,22 @@ class Converter:
             return self.join(clip, path.with_suffix(".ts"), reason)
 
     def _sizes(self, clip: Clip) -> list[int]:
-        """Sizes of the fragments' files in bytes. Raises FragmentsGone."""
+        """Sizes of the fragments' files in bytes.
+
+        Raises FragmentsGone; Unavailable if the frame store is not there, which loses nothing.
+        """
         sizes: list[int] = []
+        missing: list[Fragment] = []
         for fragment in clip.fragments:
             try:
                 sizes.append(self._frames.local_path(fragment.path).stat().st_size)
             except FileNotFoundError:
                 sizes.append(0)
+                missing.append(fragment)
         if not all(sizes):
+            names = self._frames.names(clip.identity.camera, clip.identity.epoch)
+            if any(Path(each.path).name in names for each in missing):
+                raise Unavailable("the frame store was away for a moment")
             pairs = zip(clip.fragments, sizes, strict=True)
             raise FragmentsGone(frozenset(each.fragment for each, size in pairs if not size))
         return sizes

@@ -90,6 +90,23 @@ class FrameReader:
         """Epochs of a camera that have a folder, oldest first."""
         return _folders(self._root / camera, _EPOCH)
 
+    def names(self, camera: str, epoch: str) -> frozenset[str]:
+        """Names of the files in an epoch's folder; none if the folder has been removed.
+
+        Raises Unavailable if this is not certain: a disk that is not there looks like a folder that
+        is missing or empty. So the folder must hold its index; if there is none, the camera's must
+        hold something (ingest keeps its cursor there).
+        """
+        folder = self._root / camera
+        try:
+            beside = os.listdir(folder)
+            names = frozenset(os.listdir(folder / epoch)) if epoch in beside else frozenset()
+        except OSError as error:
+            raise Unavailable(f"{camera}/{epoch} cannot be listed: {error.strerror}") from error
+        if INDEX_NAME not in names and (epoch in beside or not beside):
+            raise Unavailable(f"the frame store of {camera} is not there: no index of {epoch}")
+        return names
+
     def closed(self, camera: str, epoch: str) -> EpochIndex:
         """The index of an epoch; empty if it has none yet. Raises Unavailable."""
         try:

@@ -11,7 +11,7 @@ from archiver.convert import Abandoned, Converter, FragmentsGone, convert_comman
 from archiver.poster import encode_poster, make_poster
 from archiver.windows import window_of
 from shared.clock import SystemClock
-from shared.errors import ChildFailed
+from shared.errors import ChildFailed, Unavailable
 from shared.framestore import FrameReader
 from shared.log import get_logger
 from tests.archiver_fragments import Recorded, footage, record
@@ -196,6 +196,35 @@ def test_fragments_that_are_gone_are_named(recorded: Recorded, tmp_path: Path) -
     with pytest.raises(FragmentsGone) as gone:
         make(recorded, tmp_path)
     assert gone.value.numbers == {1, 3}
+
+
+@pytest.mark.parametrize("away", ["root", "camera", "empty camera", "epoch", "empty epoch"])
+def test_while_the_frame_store_is_away_nothing_is_called_gone(
+    recorded: Recorded, tmp_path: Path, away: str
+) -> None:
+    epoch = recorded.path(0).parent
+    level, _, _ = away.rpartition(" ")
+    folder = {"root": recorded.root, "camera": epoch.parent, "epoch": epoch}[away.split()[-1]]
+    folder.rename(tmp_path / "elsewhere")
+    if level:
+        folder.mkdir()
+    with pytest.raises(Unavailable):
+        make(recorded, tmp_path)
+    if level:
+        folder.rmdir()
+    (tmp_path / "elsewhere").rename(folder)
+    assert make(recorded, tmp_path).made.container == "mp4"
+
+
+def test_an_epoch_that_was_removed_from_a_store_that_is_there_is_gone(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    epoch = recorded.path(0).parent
+    (epoch.parent / "cursor.json").write_bytes(b"{}")
+    epoch.rename(tmp_path / "elsewhere")
+    with pytest.raises(FragmentsGone) as gone:
+        make(recorded, tmp_path)
+    assert gone.value.numbers == {0, 1, 2, 3}
 
 
 def test_the_command_copies_and_never_encodes(tmp_path: Path) -> None:
