@@ -17,16 +17,16 @@ from archiver.expiry import Expiry, Removed, last_day_to_keep
 from archiver.jobs import stored_event
 from archiver.reconcile import (
     RECONCILE_SECONDS,
+    Found,
     empty_windows,
     is_settled,
-    read_indices,
+    look,
     still_there,
     untold,
 )
 from shared.clipfolder import midnight
 from shared.clock import milliseconds
 from shared.errors import Unavailable
-from shared.framestore import EpochIndex
 from shared.manifest import Manifest
 from shared.topology import EVENTS
 
@@ -63,7 +63,8 @@ class Housekeeping:
             and camera.read_folders([today - timedelta(days=1), today])
         ):
             self._busy = True
-            read = partial(read_indices, self._tools.frames, camera.camera, set(self._settled))
+            settled, lost = set(self._settled), camera.book.ledger.lost
+            read = partial(look, self._tools.frames, camera.camera, settled, lost)
             self._tools.desk.chore(read, self._compare)
         elif now >= self._expire_at:
             self._busy = True
@@ -72,19 +73,22 @@ class Housekeeping:
 
     # -- the frame store ------------------------------------------------------------------------
 
-    def _compare(self, future: Future[dict[str, EpochIndex]]) -> None:
+    def _compare(self, future: Future[Found]) -> None:
         self._busy = False
         self._reconcile_at = self._tools.clock.monotonic() + AGAIN_SECONDS
         camera = self._camera
         if camera.closed or not camera.intake.caught_up:
             return
         try:
-            indices = future.result()
+            store = future.result()
         except (OSError, Unavailable) as error:  # no reason to stop archiving, here or elsewhere
             camera.log.warning(
                 "frame store unreadable", action="archive.no_frame_store", reason=str(error)
             )
             return
+        indices = store.indices
+        for epoch, numbers in store.again.items():
+            camera.book.ledger.find(epoch, numbers)
         oldest = midnight(
             last_day_to_keep(self._tools.clock.now(), self._tools.settings.retention_days)
         )
@@ -105,8 +109,8 @@ class Housekeeping:
         if camera.found is None:
             return
         clips, camera.found = camera.found, None
-        look = partial(still_there, self._tools.frames, camera.folder, clips)
-        self._tools.desk.chore(look, self._publish_again)
+        see = partial(still_there, self._tools.frames, camera.folder, clips)
+        self._tools.desk.chore(see, self._publish_again)
 
     def _publish_again(self, future: Future[list[Manifest]]) -> None:
         try:

@@ -23,7 +23,7 @@ class Ledger:
     def __init__(self, clip_seconds: int) -> None:
         self._clip_seconds = clip_seconds
         self._committed: dict[str, Ranges] = {}
-        self._lost: dict[str, Ranges] = {}
+        self._lost: dict[str, set[int]] = {}
         self._days: set[date] = set()
         self._every_day = False
         self.windows: set[int] = set()
@@ -61,7 +61,18 @@ class Ledger:
 
     def lose(self, epoch: str, first: int, last: int) -> None:
         """These fragments are gone, and the custody record says so."""
-        self._lost.setdefault(epoch, Ranges()).add(first, last)
+        self._lost.setdefault(epoch, set()).update(range(first, last + 1))
+
+    @property
+    def lost(self) -> dict[str, frozenset[int]]:
+        """What was lost, as it stands now."""
+        return {epoch: frozenset(numbers) for epoch, numbers in self._lost.items()}
+
+    def find(self, epoch: str, numbers: Iterable[int]) -> None:
+        """These fragments were written off and lie in the frame store all the same."""
+        left = self._lost.pop(epoch, set()).difference(numbers)
+        if left:
+            self._lost[epoch] = left
 
     def has_committed(self, epoch: str, number: int) -> bool:
         return epoch in self._committed and number in self._committed[epoch]
@@ -80,8 +91,8 @@ class Ledger:
         self._days = {day for day in self._days if day >= before}
         # An epoch is dropped whole: none that reaches a day that is kept.
         oldest = before - timedelta(days=LONGEST_EPOCH_DAYS)
-        for ranges in (self._committed, self._lost):
-            for epoch in [each for each in ranges if epoch_started_at(each).date() < oldest]:
-                del ranges[epoch]
+        for epochs in (self._committed, self._lost):
+            for epoch in [each for each in epochs if epoch_started_at(each).date() < oldest]:
+                epochs.pop(epoch)
         first_second = int(midnight(before).timestamp())
         self.windows = {start for start in self.windows if start >= first_second}

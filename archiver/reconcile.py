@@ -2,17 +2,21 @@
 
 Messages get lost where a confirm cannot see it (a queue deleted and bound again), and a worker can
 die between a commit and its event. So on taking a seat, and every ten minutes, the indices of the
-frame store are read: the camera's book takes up what it does not know, and on taking a seat the
+frame store are read: the camera's book takes up what it does not know, and what was written off and
+lies there all the same (a disk that was away and came back), and on taking a seat the
 `stored` event of clips whose fragments still lie in the store is published once more.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from archiver.book import Book
 from shared.clipfolder import ClipFolder, CommittedClip
 from shared.clock import from_milliseconds, milliseconds
 from shared.custody import EmptyWindow
+from shared.errors import Unavailable
 from shared.framestore import EpochIndex, FrameReader
 from shared.identity import fragment_path
 from shared.manifest import Manifest
@@ -24,15 +28,36 @@ EMPTY_AFTER_SECONDS = 900.0
 LONGEST_LOOK_BACK = timedelta(days=1)
 
 
-def read_indices(
-    frames: FrameReader, camera: str, settled: Collection[str]
-) -> dict[str, EpochIndex]:
-    """The indices of a camera's epochs, oldest first, without those that are settled."""
-    return {
-        epoch: frames.closed(camera, epoch)
-        for epoch in frames.epochs(camera)
-        if epoch not in settled
-    }
+@dataclass(frozen=True)
+class Found:
+    """What a look at the frame store brought."""
+
+    indices: dict[str, EpochIndex]
+    """Of the camera's epochs, oldest first, without those that are settled."""
+    again: dict[str, set[int]]
+    """Fragments that were written off and are there, by epoch."""
+
+
+def look(
+    frames: FrameReader,
+    camera: str,
+    settled: Collection[str],
+    lost: Mapping[str, Collection[int]],
+) -> Found:
+    """Read the frame store. Epochs that lost something are never settled. Raises Unavailable."""
+    found = Found({}, {})
+    for epoch in frames.epochs(camera):
+        if epoch in lost:
+            with suppress(Unavailable):  # one folder without an index stops nothing
+                names = frames.names(camera, epoch)
+                found.again[epoch] = {
+                    each
+                    for each in lost[epoch]
+                    if fragment_path(camera, epoch, each).rpartition("/")[2] in names
+                }
+        if epoch in lost or epoch not in settled:
+            found.indices[epoch] = frames.closed(camera, epoch)
+    return found
 
 
 def untold(

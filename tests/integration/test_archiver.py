@@ -274,6 +274,34 @@ def test_fragments_gone_from_the_store_are_in_the_custody_record_and_the_rest_is
     assert [gap.reason for gap in after.gaps] == ["fragments 2-3 are missing"]
 
 
+def test_a_frame_store_that_is_away_for_a_moment_costs_nothing(room: Room, source: Path) -> None:
+    recorded = room.record(source)
+    room.publish(*recorded.fragments)
+    aside = room.frames.with_name("aside")
+    room.frames.rename(aside)
+    room.link.publish_and_wait(FRAMES, fragment_key(CAMERA), recorded.end().to_body())
+    with ProcessWorker(room) as worker:
+        eventually(lambda: worker.lines("clip.waits"))
+        aside.rename(room.frames)
+        eventually(lambda: room.holds_exactly(recorded))
+        eventually(lambda: room.waiting == 0)
+    assert not [each for each in room.custody() if isinstance(each, FragmentsLost)]
+
+
+def test_fragments_that_were_written_off_and_turn_up_are_stored(
+    room: Room, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archiver.housekeeping.RECONCILE_SECONDS", 1.0)
+    recorded = room.record(source)
+    aside = room.folder / "aside"
+    recorded.path(2).rename(aside)
+    room.publish(*recorded.fragments, recorded.end())
+    with ThreadedWorker(room.settings()):
+        eventually(lambda: any(isinstance(each, FragmentsLost) for each in room.custody()))
+        aside.rename(recorded.path(2))
+        eventually(lambda: room.holds_exactly(recorded))
+
+
 def test_a_message_that_cannot_be_read_goes_to_lost_and_stops_nobody(
     room: Room, source: Path
 ) -> None:

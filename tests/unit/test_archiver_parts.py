@@ -20,13 +20,13 @@ from archiver.expiry import day_of, last_day_to_keep
 from archiver.held import Held, HeldDeliveries
 from archiver.intake import prefetch_of
 from archiver.ledger import Ledger
-from archiver.reconcile import empty_windows, is_settled, untold
+from archiver.reconcile import empty_windows, is_settled, look, untold
 from archiver.windows import window_of
 from archiver.workfolder import WorkFolder, remove_leftovers
 from shared.clipfolder import read_listing
 from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost, read_custody
 from shared.errors import BadMessage
-from shared.framestore import EpochIndex
+from shared.framestore import INDEX_NAME, EpochIndex, FrameReader
 from shared.identity import new_epoch
 from shared.manifest import Manifest, read_manifest
 from shared.messages import EpochEnd, Fragment, Stage
@@ -313,6 +313,21 @@ def test_the_store_brings_what_no_message_brought_and_no_more() -> None:
     assert untold(indices, book, {EPOCH: end}, START + timedelta(hours=1), 100) == []
     other = {EPOCH: ended(EPOCH, START, "somebody said so")}
     assert untold(indices, book, other, START + timedelta(hours=1), 100) == [end]
+
+
+def test_what_was_written_off_and_lies_in_the_store_is_taken_up_again(tmp_path: Path) -> None:
+    book, fragments = Book(600, 5), [reference(number, epoch=EPOCH) for number in range(4)]
+    folder = tmp_path / CAMERA / EPOCH
+    folder.mkdir(parents=True)
+    (folder / INDEX_NAME).write_bytes(b"".join(each.to_body() + b"\n" for each in fragments))
+    (tmp_path / fragments[1].path).write_bytes(b"it is here")
+    book.ledger.lose(EPOCH, 0, 3)
+    found = look(FrameReader(tmp_path), CAMERA, {EPOCH}, book.ledger.lost)
+    for epoch, numbers in found.again.items():
+        book.ledger.find(epoch, numbers)
+    assert untold(found.indices, book, {}, LONG_AGO, 100) == [fragments[1]]
+    assert book.ledger.lost == {EPOCH: {0, 2, 3}}
+    assert look(FrameReader(tmp_path), CAMERA, {EPOCH}, {}).indices == {}
 
 
 def test_an_epoch_is_settled_when_it_has_ended_and_every_fragment_is() -> None:
