@@ -8,7 +8,7 @@ answer comes back through the desk. When another worker's commit is met, everyth
 worthless: the seat is given up, and whoever takes it reads anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import date
 from functools import partial
@@ -17,6 +17,7 @@ from archiver import figures
 from archiver.book import Book, Closing, Run
 from archiver.clip import Clip
 from archiver.commit import Commit
+from archiver.completion import Completion
 from archiver.continuity import Continuity, holes
 from archiver.held import Held
 from archiver.intake import Intake, Received
@@ -27,7 +28,6 @@ from archiver.windows import runs
 from shared.backoff import pause_seconds
 from shared.clipfolder import ClipFolder, CommittedClip, Listing
 from shared.custody import EpochBegun, EpochEnded, FragmentsLost
-from shared.framestore import EpochIndex
 from shared.manifest import Gap
 from shared.messages import EpochEnd, Fragment, Stage
 
@@ -48,7 +48,9 @@ class CameraArchive:
         self.continuity = Continuity()
         self.found: list[CommittedClip] | None = []
         """Clips of earlier runs, as the folders named them; None once they were looked at."""
-        self.completing: dict[Future[EpochIndex], Closing] = {}
+        self.completion = Completion(
+            camera, tools.frames, desk, clock, self.log, done=self._complete
+        )
         self._loading = False
         self._load_failures = 0
         self._load_at = clock.monotonic()
@@ -87,7 +89,12 @@ class CameraArchive:
     @property
     def busy(self) -> bool:
         """Something has begun that should be finished before the worker stops."""
-        return bool(self.intake.waiting or self.completing or len(self.jobs) or self.outbox.pending)
+        return bool(
+            self.intake.waiting
+            or len(self.completion)
+            or len(self.jobs)
+            or self.outbox.pending
+        )
 
     @property
     def state(self) -> str:
@@ -124,8 +131,8 @@ class CameraArchive:
     @property
     def windows_under_way(self) -> set[int]:
         """Starts (Unix seconds) of windows whose fragments are here and not committed yet."""
-        completing = {closing.window.start for closing in self.completing.values()}
-        return completing | self.jobs.window_starts | set(self.book.gather.starts)
+        under_way = self.completion.window_starts | self.jobs.window_starts
+        return under_way | set(self.book.gather.starts)
 
     # -- what comes in --------------------------------------------------------------------------
 
@@ -225,18 +232,13 @@ class CameraArchive:
         for closing in closings:
             if closing.whole:
                 self._make(self.book.complete(closing, ()))
-                continue
-            read = partial(self.tools.frames.closed, self.camera, closing.window.epoch)
-            future = self.tools.desk.chore(read, self._complete)
-            self.completing[future] = closing
+            else:
+                self.completion.add(closing)
+        self.completion.advance()
 
-    def _complete(self, future: Future[EpochIndex]) -> None:
-        closing = self.completing.pop(future)
-        indexed: Iterable[Fragment] = ()
-        try:
-            indexed = future.result().fragments
-        except Exception as error:  # then the window is made of what the queue brought
-            self.log.warning("index unreadable", action="archive.no_index", reason=repr(error))
+    def _complete(self, closing: Closing, indexed: Sequence[Fragment]) -> None:
+        if self.closed:
+            return
         made = self.book.complete(closing, indexed)
         for numbers, gap in holes(made):
             if not any(self.book.knows(closing.window.epoch, number) for number in numbers):

@@ -99,8 +99,8 @@ class FrameReader:
         """
         folder = self._root / camera
         try:
-            beside = os.listdir(folder)
-            names = frozenset(os.listdir(folder / epoch)) if epoch in beside else frozenset()
+            beside = _names(folder)
+            names = _names(folder / epoch) if epoch in beside else frozenset()
         except OSError as error:
             raise Unavailable(f"{camera}/{epoch} cannot be listed: {error.strerror}") from error
         if INDEX_NAME not in names and (epoch in beside or not beside):
@@ -144,6 +144,11 @@ def parse_index(data: bytes) -> EpochIndex:
             break
         fragments.append(record)
     return EpochIndex(tuple(fragments), end, position, torn=position != len(data))
+
+
+def _names(folder: Path) -> frozenset[str]:
+    with os.scandir(folder) as entries:
+        return frozenset(entry.name for entry in entries)
 
 
 def _folders(root: Path, pattern: re.Pattern[str]) -> list[str]:

@@ -203,14 +203,14 @@ def test_while_the_frame_store_is_away_nothing_is_called_gone(
     recorded: Recorded, tmp_path: Path, away: str
 ) -> None:
     epoch = recorded.path(0).parent
-    level, _, _ = away.rpartition(" ")
-    folder = {"root": recorded.root, "camera": epoch.parent, "epoch": epoch}[away.split()[-1]]
+    empty, _, level = away.rpartition(" ")
+    folder = {"root": recorded.root, "camera": epoch.parent, "epoch": epoch}[level]
     folder.rename(tmp_path / "elsewhere")
-    if level:
+    if empty:
         folder.mkdir()
     with pytest.raises(Unavailable):
         make(recorded, tmp_path)
-    if level:
+    if empty:
         folder.rmdir()
     (tmp_path / "elsewhere").rename(folder)
     assert make(recorded, tmp_path).made.container == "mp4"
