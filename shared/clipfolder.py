@@ -1,15 +1,19 @@
 """What the bucket says is committed, read from the names in a camera's folders.
 
 A manifest's name says where its clip begins, the object's name where it ends; only where two
-objects share one beginning (a leftover beside the clip) is the manifest itself read.
+objects share one beginning (a leftover beside the clip) is the manifest itself read. One that
+cannot be read is counted and logged and stops nobody: if all objects beside it hold one range, the
+clip is that one, else it is passed over; nothing beside it counts as a leftover.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-from shared.errors import StoreUnavailable
+from prometheus_client import Counter
+
+from shared.errors import Refused, StoreUnavailable
 from shared.identity import (
     ClipIdentity,
     ClipName,
@@ -17,10 +21,14 @@ from shared.identity import (
     parse_clip_key,
     stamp,
 )
+from shared.log import get_logger
 from shared.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from shared.objectstore import ObjectStore, StoredObject
 
 LONGEST_CLIP_SECONDS = 900
+UNREADABLE = Counter(
+    "cradle_unreadable_manifests_total", "Manifests met that cannot be read.", ["camera"]
+)
 
 
 @dataclass(frozen=True)
@@ -44,14 +52,20 @@ class Listing:
     clips: list[CommittedClip]
     leftovers: list[StoredObject]
     """Objects and posters that no manifest names."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Keys of manifests that were asked for and cannot be read, and why."""
 
 
 def read_listing(
     objects: Iterable[StoredObject], manifest_of: Callable[[str], Manifest]
 ) -> Listing:
-    """Sort the objects of one camera (in key order) into clips and leftovers."""
+    """Sort the objects of one camera (in key order) into clips and leftovers.
+
+    Raises StoreUnavailable if a manifest must be read and the store does not give it.
+    """
     clips: list[CommittedClip] = []
     leftovers: list[StoredObject] = []
+    unreadable: dict[str, str] = {}
     named = ((name, each) for each in objects if (name := parse_clip_key(each.key)) is not None)
     for _, group in groupby(named, key=lambda pair: _beginning(pair[0])):
         members = list(group)
@@ -61,13 +75,19 @@ def read_listing(
         if manifests and len(media) == 1:
             clip = _clip(media[0], manifests[0])
         elif manifests:
-            manifest = manifest_of(manifests[0].key)
+            try:
+                manifest = manifest_of(manifests[0].key)
+            except Refused as error:
+                unreadable[manifests[0].key] = str(error)
+                if len({name.last for name in media}) == 1:
+                    clips.append(_clip(media[0], manifests[0]))
+                continue  # which of the objects it names, nobody knows: none is a leftover
             committed_at = manifests[0].modified_at
             clip = CommittedClip(manifest.identity, manifest.container, committed_at)
         if clip is not None:
             clips.append(clip)
         leftovers += [each for name, each in members if not _belongs(name, clip)]
-    return Listing(clips, leftovers)
+    return Listing(clips, leftovers, unreadable)
 
 
 def _beginning(name: ClipName) -> tuple[datetime, str, int]:
@@ -141,7 +161,13 @@ class ClipFolder:
         return manifest
 
     def _read(self, objects: Iterable[StoredObject]) -> Listing:
-        return read_listing(objects, self._manifest)
+        listing = read_listing(objects, self._manifest)
+        for key, reason in listing.unreadable.items():
+            UNREADABLE.labels(self._camera).inc()
+            get_logger(camera=self._camera).error(
+                "manifest unreadable", action="manifest.unreadable", key=key, reason=reason
+            )
+        return listing
 
     def _prefix(self, day: date) -> str:
         return day_prefix("clips", self._camera, midnight(day))

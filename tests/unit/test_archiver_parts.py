@@ -146,6 +146,28 @@ def test_a_leftover_with_the_same_beginning_has_the_manifest_read() -> None:
     }
 
 
+def unreadable(key: str) -> Manifest:
+    raise BadMessage("schema: should be 1")
+
+
+@pytest.mark.parametrize(
+    ("beside", "known"),
+    [([], False), ([(9, "mp4"), (9, "ts")], True), ([(9, "mp4"), (14, "mp4")], False)],
+)
+def test_a_manifest_that_cannot_be_read_stops_nobody(
+    beside: list[tuple[int, str]], known: bool
+) -> None:
+    bad, good = clip_of(0, 9).identity, clip_of(20, 29).identity
+    objects = [clip_of(0, last).identity.object_key(suffix) for last, suffix in beside]
+    listing = read_listing(
+        names(bad.manifest_key, *objects, good.object_key("mp4"), good.manifest_key), unreadable
+    )
+    clips = [(each.identity.first, each.identity.last) for each in listing.clips]
+    assert clips == [*([(0, 9)] if known else []), (20, 29)]
+    assert list(listing.unreadable) == [bad.manifest_key]
+    assert not listing.leftovers, "what such a manifest may speak of is not removed"
+
+
 def test_folders_of_every_day_of_an_epoch_are_read_before_a_fragment_is_judged() -> None:
     begun = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
     ledger = Ledger(600)
