@@ -92,6 +92,9 @@ class ArchiverWorker:
             finally:
                 seats.release_all("the worker stops")
                 self._cameras.clear()
+
+    def close(self) -> None:
+        """Abandon what is under way, with or without a broker; no run may follow."""
         self._abandon.set()
         self._desk.close()
         self._work.close()

@@ -180,6 +180,7 @@ class ThreadedWorker:
         self._stop.set()
         self._thread.join(60)
         assert not self._thread.is_alive(), "the worker did not stop"
+        self._worker.close()
 
     @property
     def has_seat(self) -> bool:

@@ -1,5 +1,6 @@
 """The archiver whole: real broker, real object store, real ffmpeg, and workers that die."""
 
+import os
 import signal
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from tests.archiver_room import (
     committing,
     eventually,
 )
+from tests.services import running_broker
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +290,30 @@ def test_a_frame_store_that_is_away_for_a_moment_costs_nothing(room: Room, sourc
     assert not [each for each in room.custody() if isinstance(each, FragmentsLost)]
 
 
+@pytest.mark.parametrize("fault", ["a folder in its place", "the store is away"])
+def test_a_hole_is_no_loss_while_the_index_cannot_be_read(
+    room: Room, source: Path, fault: str
+) -> None:
+    recorded = room.record(source)
+    room.publish(*(recorded.fragments[number] for number in (0, 1, 3, 4)))
+    index = recorded.path(0).with_name("index.jsonl")
+    there = index if fault.startswith("a folder") else room.frames
+    aside = room.folder / "aside"
+    there.rename(aside)
+    if there == index:
+        index.mkdir()
+    room.link.publish_and_wait(FRAMES, fragment_key(CAMERA), recorded.fragments[5].to_body())
+    with ProcessWorker(room) as worker:
+        eventually(lambda: worker.lines("archive.no_index"))
+        assert not worker.lines("fragments.lost")
+        if there == index:
+            index.rmdir()
+        aside.rename(there)
+        recorded.index(recorded.fragments, recorded.end())
+        eventually(lambda: room.holds_exactly(recorded))
+    assert not [each for each in room.custody() if isinstance(each, FragmentsLost)]
+
+
 def test_fragments_that_were_written_off_and_turn_up_are_stored(
     room: Room, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +360,34 @@ def test_a_killed_worker_is_replaced_and_no_fragment_is_lost_or_stored_twice(
         room.publish(*recorded.fragments[8:], recorded.end())
         eventually(lambda: room.holds_exactly(recorded))
     assert room.waiting == 0
+
+
+def test_a_worker_told_to_stop_while_the_broker_is_away_ends_at_once(
+    tmp_path: Path, archive_settings: ArchiveSettings, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin" / "ffmpeg"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nexec sleep 120\n", encoding="utf-8")
+    slow.chmod(0o755)
+    with running_broker(tmp_path / "broker") as broker, broker.virtual_host() as url:
+        with Link(SecretStr(url), "test") as link:
+            room = Room(tmp_path, url, archive_settings, link)
+            room.frames.mkdir()
+            room.start()
+            recorded = room.record(source)
+            monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+            worker = ProcessWorker(room)
+            room.publish(*recorded.fragments, recorded.end())
+            eventually(lambda: list(tmp_path.glob("archiver-work/*/")))
+            children = Path(f"/proc/{worker.process.pid}/task")
+            eventually(lambda: any(each.read_text() for each in children.glob("*/children")))
+        broker.call("DELETE", f"/api/vhosts/{url.rpartition('/')[2]}")
+        with worker:
+            eventually(lambda: worker.lines("worker.interrupted"))
+            worker.process.terminate()
+            assert worker.process.wait(30) == 0
+            assert not list(tmp_path.glob("archiver-work/*/"))
+        broker.call("PUT", f"/api/vhosts/{url.rpartition('/')[2]}")
 
 
 def test_a_frozen_worker_that_wakes_up_does_no_harm(room: Room, source: Path) -> None:
