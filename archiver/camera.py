@@ -90,18 +90,16 @@ class CameraArchive:
     def busy(self) -> bool:
         """Something has begun that should be finished before the worker stops."""
         return bool(
-            self.intake.waiting
-            or len(self.completion)
-            or len(self.jobs)
-            or self.outbox.pending
+            self.intake.waiting or len(self.completion) or len(self.jobs) or self.outbox.pending
         )
 
     @property
     def state(self) -> str:
         """In a few words."""
+        blocked = f"{self.jobs.blocked} CLIPS CANNOT BE STORED, " if self.jobs.blocked else ""
         return (
-            f"{self.book.gather.fragments} fragments gathered, {len(self.jobs)} clips under way, "
-            f"{len(self.intake.held)} deliveries held"
+            f"{blocked}{self.book.gather.fragments} fragments gathered, "
+            f"{len(self.jobs)} clips under way, {len(self.intake.held)} deliveries held"
         )
 
     def advance(self) -> None:

@@ -27,6 +27,11 @@ LOST = Counter(
 RETRIES = Counter(
     "cradle_archiver_retries_total", "Commits put off to try again.", ["camera", "reason"]
 )
+BLOCKED = Counter(
+    "cradle_archiver_blocked_total",
+    "Alarms for a clip that cannot be stored until a person has acted, one a minute each at most.",
+    ["camera"],
+)
 RANGE_TAKEN = Counter(
     "cradle_archiver_range_taken_total", "Commits that met another range: seat lost.", ["camera"]
 )

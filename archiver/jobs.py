@@ -2,8 +2,10 @@
 
 A clip goes to the pool, where it is converted, uploaded and committed in one go. When the store is
 away the whole job is put off with a growing, jittered pause; its first step asks the store, so that
-a long outage costs no conversions. Then the `stored` event is published, and only when the broker
-has it safe is the clip done: what was delivered for it may be acknowledged.
+a long outage costs no conversions. What the bucket refuses (both keys of the range hold something
+else) no retry mends: it is tried ever more seldom, and said aloud, until a person has acted. Then
+the `stored` event is published, and only when the broker has it safe is the clip done: what was
+delivered for it may be acknowledged.
 """
 
 from collections.abc import Callable
@@ -16,14 +18,17 @@ from archiver.clip import Clip
 from archiver.commit import Commit, Committer, RangeTaken
 from archiver.convert import FragmentsGone
 from archiver.desk import Desk
-from shared.backoff import pause_seconds
+from shared.backoff import LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock
-from shared.errors import CradleError
+from shared.errors import BadFragment, CradleError, FragmentGone, Refused
 from shared.link import Link
 from shared.log import Log
 from shared.manifest import Manifest
 from shared.messages import Event, Stage
 from shared.topology import EVENTS
+
+BLOCKED_LONGEST_SECONDS = 600.0
+CRY_SECONDS = 60.0
 
 
 @dataclass
@@ -34,6 +39,9 @@ class Job:
     since: float
     not_before: float
     failures: int = 0
+    blocked: bool = False
+    """What went wrong last needs a person."""
+    cry_at: float = 0.0
     future: Future[Commit] | None = None
     commit: Commit | None = None
     announcing: bool = False
@@ -80,6 +88,11 @@ class Jobs:
         """Starts (Unix seconds) of the windows of these clips."""
         return {job.clip.window.start for job in self._jobs}
 
+    @property
+    def blocked(self) -> int:
+        """Clips that cannot be stored until a person has acted."""
+        return sum(job.blocked for job in self._jobs)
+
     def add(self, clip: Clip) -> None:
         now = self._clock.monotonic()
         self._jobs.append(Job(clip, now, now))
@@ -108,6 +121,7 @@ class Jobs:
         job.future = None
         try:
             job.commit = future.result()
+            job.blocked = False
         except FragmentsGone as error:
             self._jobs.remove(job)
             if not self._closed:
@@ -122,8 +136,11 @@ class Jobs:
 
     def _put_off(self, job: Job, error: Exception) -> None:
         job.failures += 1
-        pause = pause_seconds(job.failures)
-        job.not_before = self._clock.monotonic() + pause
+        of_frames = isinstance(error, BadFragment | FragmentGone)  # its disk may come back
+        job.blocked = isinstance(error, Refused) and not of_frames
+        longest = BLOCKED_LONGEST_SECONDS if job.blocked else LONGEST_SECONDS
+        pause, now = pause_seconds(job.failures, longest), self._clock.monotonic()
+        job.not_before = now + pause
         identity = job.clip.identity
         figures.RETRIES.labels(identity.camera, type(error).__name__).inc()
         self._log.warning(
@@ -136,6 +153,16 @@ class Jobs:
             failures=job.failures,
             reason=str(error) if isinstance(error, CradleError) else repr(error),
         )
+        if job.blocked and now >= job.cry_at:
+            job.cry_at = now + CRY_SECONDS
+            figures.BLOCKED.labels(identity.camera).inc()
+            self._log.error(
+                "clip cannot be stored, a person must act",
+                action="clip.blocked",
+                key=identity.object_key("mp4"),
+                failures=job.failures,
+                reason=str(error),
+            )
 
     def _announce(self, job: Job, commit: Commit) -> None:
         job.announcing = True

@@ -1,0 +1,83 @@
+"""A clip that is refused is tried ever more seldom, and said aloud once a minute."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from archiver.clip import Clip
+from archiver.commit import Commit
+from archiver.jobs import BLOCKED_LONGEST_SECONDS, CRY_SECONDS, Jobs, Results
+from archiver.windows import window_of
+from shared.clock import SimulatedClock
+from shared.errors import Refused, StoreUnavailable
+from shared.log import get_logger
+from tests.archiver_fragments import reference
+
+
+class Refusing:
+    """A desk and a committer in one: every commit ends with the same error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.tries = 0
+        self.calls: list[Callable[[], None]] = []
+
+    def commit(self, clip: Clip) -> Commit:
+        raise self.error
+
+    def convert(
+        self, _job: Callable[[], Commit], then: Callable[[Future[Commit]], None]
+    ) -> Future[Commit]:
+        self.tries += 1
+        future: Future[Commit] = Future()
+        future.set_exception(self.error)
+        self.calls.append(lambda: then(future))
+        return future
+
+
+def jobs_of(desk: Refusing, clock: SimulatedClock) -> Jobs:
+    def nothing(*_: object) -> None:
+        raise AssertionError("nothing came of it")
+
+    jobs = Jobs(
+        cast("Any", desk),
+        cast("Any", desk),
+        cast("Any", None),
+        clock,
+        get_logger(),
+        worker="test",
+        results=Results(nothing, nothing, nothing),
+    )
+    run = (reference(0),)
+    jobs.add(Clip(run, window_of(run[0], 600), 600))
+    return jobs
+
+
+@pytest.mark.parametrize(
+    ("error", "blocked"), [(Refused("both keys are taken"), 1), (StoreUnavailable("away"), 0)]
+)
+def test_a_clip_that_is_refused_is_tried_seldom_and_said_aloud(
+    error: Exception, blocked: int
+) -> None:
+    clock, desk = SimulatedClock(), Refusing(error)
+    jobs = jobs_of(desk, clock)
+    hour = 3600
+    with capture_logs() as lines:
+        for _ in range(hour):
+            jobs.advance()
+            while desk.calls:
+                desk.calls.pop()()
+            clock.advance(1)
+    cries = [each for each in lines if each.get("action") == "clip.blocked"]
+    assert jobs.blocked == blocked
+    assert len(jobs) == 1, "it is never given up"
+    if blocked:
+        assert all(each["log_level"] == "error" for each in cries)
+        assert 3 < len(cries) <= hour / CRY_SECONDS
+        assert desk.tries <= 11 + hour / (BLOCKED_LONGEST_SECONDS / 2)
+    else:
+        assert not cries
+        assert desk.tries > hour / 35
