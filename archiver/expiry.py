@@ -65,7 +65,9 @@ class Expiry:
         }
         for keys in self._days(f"clips/{self._camera}/", keep_from):
             self._expire_clips(keys, holds, removed)
-        self._expire_analyses(keep_from, self._held_times(removed.held), removed)
+        held = self._folder.manifests(removed.held)
+        if len(held) == len(removed.held):  # else nobody knows which analyses the hold is for
+            self._expire_analyses(keep_from, held, removed)
         self._remove_leftovers(now, holds, removed)
         return removed
 
@@ -100,10 +102,6 @@ class Expiry:
         for key in manifests + others:
             self._store.remove(key)
         removed.clips += len(manifests)
-
-    def _held_times(self, keys: list[str]) -> list[Manifest]:
-        manifests = (self._folder.manifest(key) for key in keys)
-        return [each for each in manifests if each is not None]
 
     def _expire_analyses(self, keep_from: date, held: list[Manifest], removed: Removed) -> None:
         for keys in self._days(f"analysis/{self._camera}/", keep_from):

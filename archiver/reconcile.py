@@ -100,15 +100,11 @@ def still_there(
     frames: FrameReader, folder: ClipFolder, clips: Iterable[CommittedClip]
 ) -> list[Manifest]:
     """Manifests of the clips whose last fragment is still in the frame store."""
-    found: list[Manifest] = []
-    for clip in clips:
-        identity = clip.identity
-        path = fragment_path(identity.camera, identity.epoch, identity.last)
-        if frames.local_path(path).exists():
-            manifest = folder.manifest(identity.manifest_key)
-            if manifest is not None:
-                found.append(manifest)
-    return found
+    last_ones = (
+        (fragment_path(each.camera, each.epoch, each.last), each.manifest_key)
+        for each in (clip.identity for clip in clips)
+    )
+    return folder.manifests(key for path, key in last_ones if frames.local_path(path).exists())
 
 
 def empty_windows(

@@ -154,6 +154,19 @@ class ClipFolder:
         body = self._store.read(key, MAX_MANIFEST_BYTES)
         return None if body is None else read_manifest(body)
 
+    def manifests(self, keys: Iterable[str]) -> list[Manifest]:
+        """Those of these manifests that are there and can be read. Raises StoreUnavailable."""
+        found: list[Manifest] = []
+        for key in keys:
+            try:
+                manifest = self.manifest(key)
+            except Refused as error:
+                self._tell_unreadable(key, str(error))
+                continue
+            if manifest is not None:
+                found.append(manifest)
+        return found
+
     def _manifest(self, key: str) -> Manifest:
         manifest = self.manifest(key)
         if manifest is None:
@@ -163,11 +176,14 @@ class ClipFolder:
     def _read(self, objects: Iterable[StoredObject]) -> Listing:
         listing = read_listing(objects, self._manifest)
         for key, reason in listing.unreadable.items():
-            UNREADABLE.labels(self._camera).inc()
-            get_logger(camera=self._camera).error(
-                "manifest unreadable", action="manifest.unreadable", key=key, reason=reason
-            )
+            self._tell_unreadable(key, reason)
         return listing
+
+    def _tell_unreadable(self, key: str, reason: str) -> None:
+        UNREADABLE.labels(self._camera).inc()
+        get_logger(camera=self._camera).error(
+            "manifest unreadable", action="manifest.unreadable", key=key, reason=reason
+        )
 
     def _prefix(self, day: date) -> str:
         return day_prefix("clips", self._camera, midnight(day))

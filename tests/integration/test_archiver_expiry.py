@@ -99,6 +99,19 @@ def test_a_clip_on_hold_stays_and_the_analyses_of_its_time(store: ObjectStore) -
     assert not all_of(old) & keys(store)
 
 
+def test_a_hold_on_a_clip_that_cannot_be_read_keeps_all_analyses_and_no_other_clip(
+    store: ObjectStore,
+) -> None:
+    held = put_clip(store, EXPIRED, committed=False)
+    put(store, held.identity.manifest_key)  # which is not a manifest
+    hold = put(store, f"holds/{held.identity.manifest_key}")
+    note = put_analysis(store, EXPIRED + timedelta(minutes=30))
+    old = put_clip(store, EXPIRED + timedelta(hours=1))
+    expire(store)
+    assert keys(store) == all_of(held) | {hold, note}
+    assert not all_of(old) & keys(store)
+
+
 def test_a_leftover_goes_after_a_day_and_only_when_clips_cover_it(store: ObjectStore) -> None:
     """The objects are as old as this test, so the day is let pass by the time that is given."""
     today = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
