@@ -18,7 +18,8 @@ from ingest import figures
 from ingest.shelf import Kept
 from shared.clipfolder import ClipFolder, days_between
 from shared.custody import FragmentsLost, write_custody
-from shared.errors import CradleError, StoreUnavailable
+from shared.errors import BadMessage, CradleError, StoreUnavailable
+from shared.identity import parse_clip_key
 from shared.log import Log
 from shared.messages import CameraId, EpochId, FragmentNumber, ShortText, Stage
 from shared.objectstore import ObjectStore
@@ -129,15 +130,22 @@ class Losses:
     def _committed(self, note: Note) -> Ranges:
         """Fragments of the note's epoch that committed clips hold.
 
-        Raises StoreUnavailable, BadMessage if a manifest cannot be read.
+        Raises StoreUnavailable, BadMessage if a manifest cannot be read that alone could tell.
         """
         ranges = Ranges()
         folder = ClipFolder(self._store, note.camera)
         earliest = note.fragments[0].starts_at - timedelta(hours=1)  # a clip begins before
         for day in days_between(earliest, note.fragments[-1].starts_at):
-            for clip in folder.day(day).clips:
-                if clip.identity.epoch == note.epoch:
-                    ranges.add(clip.identity.first, clip.identity.last)
+            listing = folder.day(day)
+            clips = [clip.identity for clip in listing.clips if clip.identity.epoch == note.epoch]
+            for clip in clips:
+                ranges.add(clip.first, clip.last)
+            for key, reason in listing.unreadable.items():
+                name = parse_clip_key(key)
+                if name is None or name.epoch != note.epoch:
+                    continue
+                if name.first not in {clip.first for clip in clips}:
+                    raise BadMessage(f"{key}: {reason}")
         return ranges
 
 

@@ -1,10 +1,12 @@
 """Real parts for tests: one broker and one store a session, a fresh place in each for a test."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from shared.config import ArchiveSettings
@@ -27,6 +29,17 @@ def handlers() -> Iterator[None]:
     os.close(signal.set_wakeup_fd(-1))
     for number, handler in kept.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """A test may set up logging as a program does: onto its own standard output, soon closed."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

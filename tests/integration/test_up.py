@@ -68,6 +68,7 @@ def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     ],
 )
 def test_up_refuses_in_a_sentence_before_anything_has_started(
+    logging_as_before: None,
     broker: BrokerService,
     archive_settings: ArchiveSettings,
     tmp_path: Path,

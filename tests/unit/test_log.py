@@ -5,7 +5,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -19,12 +19,9 @@ from shared.log import FloodGate, configure, get_logger, redact
 
 
 @pytest.fixture
-def written() -> Iterator[io.StringIO]:
-    """For `redirect_stdout` around `configure`; afterwards logging is as it was before."""
-    handlers = logging.getLogger().handlers[:]
-    yield io.StringIO()
-    structlog.reset_defaults()
-    logging.getLogger().handlers[:] = handlers
+def written(logging_as_before: None) -> io.StringIO:
+    """For `redirect_stdout` around `configure`."""
+    return io.StringIO()
 
 
 @pytest.fixture
