@@ -7,8 +7,11 @@ a cable is pulled or a firewall forgets them. It carries TCP: a broker, a store,
 import socket
 import threading
 from contextlib import suppress
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit, urlunsplit
+
+Way = Literal["there", "back"]
+"""To the server, or from it."""
 
 
 class Gate:
@@ -26,8 +29,11 @@ class Gate:
         self.refused = 0
         """Connections refused while it was shut."""
         self._shut = threading.Event()
-        self._flows = threading.Event()
-        self._flows.set()
+        self._flows: dict[Way, threading.Event] = {
+            "there": threading.Event(),
+            "back": threading.Event(),
+        }
+        self._let_flow()
         self._through: list[socket.socket] = []
         self._cut_off: list[socket.socket] = []
         """Of connections that were cut; whole pairs."""
@@ -39,7 +45,7 @@ class Gate:
     def __exit__(self, *_: object) -> None:
         self._through += self._cut_off
         self.shut()
-        self._flows.set()
+        self._let_flow()
         self._listener.close()
 
     def shut(self) -> None:
@@ -57,13 +63,18 @@ class Gate:
             with suppress(OSError):
                 inside.shutdown(socket.SHUT_RDWR)
 
-    def hold(self) -> None:
-        """Let nothing through, and close nothing."""
-        self._flows.clear()
+    def hold(self, *ways: Way) -> None:
+        """Let nothing through, there or back or both, and close nothing."""
+        for way in ways or self._flows:
+            self._flows[way].clear()
 
     def open(self) -> None:
-        self._flows.set()
+        self._let_flow()
         self._shut.clear()
+
+    def _let_flow(self) -> None:
+        for flow in self._flows.values():
+            flow.set()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -80,13 +91,13 @@ class Gate:
                     continue
                 outside.settimeout(None)
                 self._through += [inside, outside]
-                for way in ((inside, outside), (outside, inside)):
+                for way in ((inside, outside, "there"), (outside, inside, "back")):
                     threading.Thread(target=self._pass, args=way, daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass(self, source: socket.socket, sink: socket.socket, way: Way) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                self._flows.wait()
+                self._flows[way].wait()
                 if source in self._cut_off:  # a farewell on the second, when the first was cut
                     return
                 sink.sendall(data)

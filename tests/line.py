@@ -91,7 +91,9 @@ class Line:
     def start(self, *names: str, **environment: str) -> None:
         """Start workers: a stage's name, or that and a number (`encoder-2`)."""
         file = self.folder / "cradle.yaml"
-        file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
+        text = yaml.safe_dump(self.config)
+        if not file.exists() or file.read_text(encoding="utf-8") != text:  # others may be reading
+            file.write_text(text, encoding="utf-8")
         for name in names:
             stage = name.partition("-")[0]
             self.ports[name] = free_ports(1)[0]

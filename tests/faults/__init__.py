@@ -1,0 +1,14 @@
+"""The fault suite: a whole line is beaten for a while, then everything is counted.
+
+A private broker and a private store, file and RTSP cameras whose pictures carry their number, and
+two workers of each stage, started again when they die, as any orchestrator does. Strikes come one
+after the other, in an order and at moments that a seed decides. Meanwhile a ledger reads what
+ingest has closed, frame by frame, and watchers look at live, at the bucket and at memory. In the
+end ingest is stopped, the archiver gets time to store what there is, and every clip is decoded and
+compared with the ledger: lost, duplicated, reordered, overwritten.
+
+    scene.py     the house on trial          ledger.py    what was stored against what is archived
+    doorway.py   the way to the store        watch.py     live, memory, seats, overwritten objects
+    strikes.py   the faults                  steps.py     kills at a named step
+    trial.py     one run, and its findings   page.py      docs/RELIABILITY.md
+"""

@@ -1,0 +1,53 @@
+"""`make faults`: beats a whole line, counts every frame, and writes docs/RELIABILITY.md.
+
+python -m tests.faults                      about 40 minutes, at least 100 kills
+python -m tests.faults --seconds 300 --page more.md
+python -m tests.faults --strike "kill broker" --strike "freeze ingest"
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.page import summary, write_page
+from tests.faults.scene import scene
+from tests.faults.strikes import ALL
+from tests.faults.trial import run
+
+PAGE = Path(__file__).parents[2] / "docs" / "RELIABILITY.md"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=1800, help="at least for so long")
+    parser.add_argument("--kills", type=int, default=100, help="at least so many workers killed")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same strikes")
+    parser.add_argument(
+        "--strike", action="append", choices=sorted(ALL), help="only these, once each, in order"
+    )
+    parser.add_argument("--page", type=Path, default=PAGE, help="default: RELIABILITY.md in docs")
+    parser.add_argument("--work", type=Path, help="folder for it all, kept; default: a passing one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cradle-faults-") as passing:
+        folder = arguments.work or Path(passing)
+        folder.mkdir(parents=True, exist_ok=True)
+        with scene(folder, arguments.seed) as house:
+            found = run(
+                house,
+                arguments.seed,
+                seconds=arguments.seconds,
+                least_kills=arguments.kills,
+                names=arguments.strike,
+                say=lambda text: print(text, flush=True),
+            )
+    print(summary(found))
+    if arguments.strike is None:
+        write_page(arguments.page, found, " ".join(sys.argv[1:]))
+    return 0 if found.verdict.is_clean and not found.overwritten else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

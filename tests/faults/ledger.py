@@ -1,0 +1,138 @@
+"""What ingest stored against what is archived, frame by frame, as Jepsen compares histories.
+
+While the house runs, the ledger follows the indexes of the frame store and decodes each fragment as
+it is closed, before anybody may delete it: the numbers in its pictures are what must be found
+again. In the end every committed clip is decoded, and must show exactly the numbers of exactly its
+fragments, in order; every fragment must be in exactly one clip.
+"""
+
+import io
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import av
+import numpy as np
+
+from shared.errors import CradleError
+from shared.framestore import FrameReader
+from shared.messages import Fragment
+from tests.videos import read_counter
+
+Place = tuple[str, str, int]
+"""Camera, epoch, fragment."""
+LOOK_SECONDS = 1.0
+UNREADABLE = -1
+"""Stands for a picture whose number cannot be read."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A committed clip: the fragments that its manifest names, and the numbers that it shows."""
+
+    key: str
+    camera: str
+    epoch: str
+    first: int
+    last: int
+    numbers: Sequence[int]
+
+
+@dataclass
+class Verdict:
+    """The end of the matter. All are counts of frames or of fragments, or keys of clips."""
+
+    fragments: int = 0
+    frames: int = 0
+    lost: list[Place] = field(default_factory=list)
+    """Closed, and in no clip."""
+    duplicated: list[Place] = field(default_factory=list)
+    """In more than one clip."""
+    unknown: list[Place] = field(default_factory=list)
+    """In a clip, and never closed by ingest as far as the ledger saw."""
+    different: list[str] = field(default_factory=list)
+    """Clips that show other numbers, or in another order, than their fragments."""
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.duplicated or self.unknown or self.different)
+
+
+def judge(stored: Mapping[Place, Sequence[int]], clips: Sequence[Clip]) -> Verdict:
+    """Compare what was closed with what is committed."""
+    verdict = Verdict(len(stored), sum(len(numbers) for numbers in stored.values()))
+    times: Counter[Place] = Counter()
+    for clip in clips:
+        places = [(clip.camera, clip.epoch, number) for number in range(clip.first, clip.last + 1)]
+        times.update(places)
+        wanted = [number for place in places for number in stored.get(place, ())]
+        if list(clip.numbers) != wanted and all(place in stored for place in places):
+            verdict.different.append(clip.key)
+    verdict.lost = sorted(place for place in stored if not times[place])
+    verdict.duplicated = sorted(place for place, count in times.items() if count > 1)
+    verdict.unknown = sorted(place for place in times if place not in stored)
+    return verdict
+
+
+def numbers_in(media: bytes) -> list[int]:
+    """The numbers of all pictures, in the order in which they are shown."""
+    numbers = []
+    with av.open(io.BytesIO(media), "r") as container:
+        for frame in container.decode(video=0):
+            try:
+                numbers.append(
+                    read_counter(np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8))
+                )
+            except ValueError:
+                numbers.append(UNREADABLE)
+    return numbers
+
+
+class Ledger:
+    """Follows a frame store on a thread of its own."""
+
+    def __init__(self, frames: Path, cameras: Sequence[str]) -> None:
+        self._reader = FrameReader(frames)
+        self._cameras = cameras
+        self.stored: dict[Place, list[int]] = {}
+        self.ends_at: dict[tuple[str, str], datetime] = {}
+        """End of the last frame of an epoch, UTC."""
+        self.missed: dict[Place, str] = {}
+        """Fragments that were closed and could not be read here, and why."""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Look once more, and stop."""
+        self._ended.set()
+        self._thread.join(120)
+        self.look()
+
+    def _run(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Read what is new."""
+        for camera in self._cameras:
+            with suppress(CradleError):  # a frame store that is away is looked at next time
+                for epoch in self._reader.epochs(camera):
+                    for fragment in self._reader.closed(camera, epoch).fragments:
+                        self._read((camera, epoch, fragment.fragment), fragment)
+
+    def _read(self, place: Place, fragment: Fragment) -> None:
+        if place in self.stored or place in self.missed:
+            return
+        try:
+            media = self._reader.read(fragment.path, 0, fragment.bytes)
+            self.stored[place] = numbers_in(media)
+            self.ends_at[place[:2]] = fragment.ends_at
+        except (CradleError, OSError, ValueError) as error:  # PyAV's are of the last two
+            self.missed[place] = str(error)

@@ -1,0 +1,160 @@
+"""docs/RELIABILITY.md: findings in, text out."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from tests.bench.machine import machine, versions
+from tests.bench.page import table
+from tests.faults.scene import CLIP_SECONDS, HEARTBEAT_SECONDS, REPLICAS
+from tests.faults.trial import Findings
+
+LEAST_KILLS: Final = 100
+TAKE_OVER_SECONDS: Final = 3.0
+BATCH_SECONDS: Final = 0.5
+OVERLAP_SECONDS: Final = 3.0 * HEARTBEAT_SECONDS
+_MIB: Final = 2**20
+WARM_SECONDS: Final = 60.0
+"""After so long a worker has loaded what it loads."""
+
+_TEMPLATE: Final = """\
+# Reliability
+
+Measured on {date} by the command below, which also wrote this page. Nothing here was entered by
+hand.
+
+    python -m tests.faults {arguments}
+
+{seconds:.0f} s with seed {seed}: {replicas} workers of each stage, two file and two RTSP cameras
+with their frame numbers in the picture, clips of {clip_seconds} s, `heartbeat={heartbeat}`. A
+worker that died is started again after a second. Every frame of every clip was decoded in the end
+and compared with what ingest had closed.
+
+## What was reached
+
+{goals}
+
+Deaths of workers: {kills}.
+
+## By kind of fault
+
+*Stall* is the longest time in which some camera's playlist did not go on, from the beginning of the
+fault to 20 s after its end; *back* the longest time from its end until all cameras had gone on.
+Other faults may fall into the same span.
+
+{faults}
+
+## Memory
+
+Resident memory of the workers that lived longest, of each stage: after {warm:.0f} s, and at the end
+of their lives.
+
+{memory}
+
+| what | version |
+| ---- | ------- |
+{versions}
+
+Machine: {machine}
+"""
+
+
+def goals(found: Findings) -> str:
+    """What was to be reached, and whether it was."""
+    verdict, total = found.verdict, sum(found.kills.values())
+    worst_cut = max(found.cut_off_seconds, default=0.0)
+    checks: list[tuple[str, str, bool]] = [
+        (f"at least {LEAST_KILLS} workers killed", str(total), total >= LEAST_KILLS),
+        (
+            "closed fragments in no clip",
+            f"{len(verdict.lost)} of {verdict.fragments} ({verdict.frames} frames)",
+            not verdict.lost,
+        ),
+        ("fragments in more than one clip", str(len(verdict.duplicated)), not verdict.duplicated),
+        (
+            "clips with other frames, or in another order, than was stored",
+            str(len(verdict.different)),
+            not verdict.different,
+        ),
+        ("objects overwritten", str(len(found.overwritten)), not found.overwritten),
+        (
+            f"take-over of a dead worker's seat under {TAKE_OVER_SECONDS:g} s (p95)",
+            f"{found.take_over_p95():.2f} s, worst {found.take_over_worst():.2f} s, "
+            f"of {len(found.taken)}",
+            found.take_over_p95() < TAKE_OVER_SECONDS,
+        ),
+        (
+            f"two awake workers with one seat: at most {OVERLAP_SECONDS:g} s",
+            f"{found.overlap_seconds:.2f} s",
+            found.overlap_seconds <= OVERLAP_SECONDS,
+        ),
+        (
+            f"a killed ingest costs at most {BATCH_SECONDS:g} s of what had come",
+            f"worst {worst_cut:.2f} s, of {len(found.cut_off_seconds)}",
+            worst_cut <= BATCH_SECONDS,
+        ),
+        (
+            "playlists that went back or ended",
+            str(len(found.live_faults)),
+            not found.live_faults,
+        ),
+    ]
+    rows = [[goal, what, "reached" if good else "**missed**"] for goal, what, good in checks]
+    return table(["goal", "measured", ""], rows)
+
+
+def faults(found: Findings) -> str:
+    """A line for each kind of fault."""
+    times = Counter(blow.kind for blow in found.blows)
+    rows = [
+        [kind, str(times[kind]), f"{found.stalls[kind]:.1f}", f"{found.back[kind]:.1f}"]
+        for kind in sorted(times)
+    ]
+    return table(["fault", "times", "stall, s", "back, s"], rows)
+
+
+def memory(found: Findings) -> str:
+    """The longest life of each stage."""
+    lives: dict[tuple[str, int], list[tuple[float, int]]] = {}
+    for each in found.memory:
+        if each.age_seconds >= WARM_SECONDS:
+            stage = each.worker.partition("-")[0]
+            lives.setdefault((stage, each.pid), []).append((each.age_seconds, each.resident_bytes))
+    longest: dict[str, list[tuple[float, int]]] = {}
+    for (stage, _), life in lives.items():
+        if life[-1][0] > longest.get(stage, [(0.0, 0)])[-1][0]:
+            longest[stage] = life
+    rows = [
+        [stage, f"{life[-1][0]:.0f}", f"{life[0][1] / _MIB:.0f}", f"{life[-1][1] / _MIB:.0f}"]
+        for stage, life in sorted(longest.items())
+    ]
+    return table(["stage", "age, s", "MiB then", "MiB at the end"], rows)
+
+
+def summary(found: Findings) -> str:
+    """For the screen."""
+    return f"\n{goals(found)}\n\n{faults(found)}\n\n{memory(found)}\n"
+
+
+def write_page(path: Path, found: Findings, arguments: str) -> None:
+    kills = ", ".join(f"{stage} {count}" for stage, count in sorted(found.kills.items()))
+    path.write_text(
+        _TEMPLATE.format(
+            date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            arguments=arguments,
+            seconds=found.seconds,
+            seed=found.seed,
+            replicas=REPLICAS,
+            clip_seconds=CLIP_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+            goals=goals(found),
+            kills=kills,
+            faults=faults(found),
+            warm=WARM_SECONDS,
+            memory=memory(found),
+            versions="\n".join(f"| {name} | {text} |" for name, text in versions().items()),
+            machine=machine(),
+        ),
+        encoding="utf-8",
+    )

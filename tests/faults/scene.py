@@ -1,0 +1,269 @@
+"""The house on trial: broker, store, cameras, and two workers of each stage.
+
+Workers talk to the broker through a gate of their stage's own and to the store through the doorway.
+One that has died is started again a second later. All is done from one thread, which must call
+`pause` or `until` instead of sleeping: they look after the workers. Every blow is written down, for
+the watchers and for the page.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from deploy.local.broker import Broker
+from deploy.local.store import Store
+from shared.config import ArchiveSettings
+from shared.objectstore import ObjectStore
+from tests.faults.doorway import Doorway, process_behind
+from tests.gate import Gate
+from tests.line import Line, line
+from tests.rtsp import RtspServer
+from tests.services import BrokerService
+from tests.videos import make_video
+
+STAGES = ("ingest", "encoder", "archiver", "analyzer")
+REPLICAS = 2
+AGAIN_SECONDS = 1.0
+"""After so long a dead worker is started again."""
+HEARTBEAT_SECONDS = 10
+TURN_SECONDS = 0.1
+CLIP_SECONDS = 10
+SMALL, OTHER = (320, 180), (256, 144)
+"""Picture sizes."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """A worker was killed, or froze until `ended_at`."""
+
+    worker: str
+    at: datetime
+    ended_at: datetime | None = None
+
+
+@dataclass
+class Blow:
+    """One fault: what was done, and when it was over (UTC)."""
+
+    kind: str
+    began_at: datetime
+    ended_at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass
+class Scene:
+    """Everything that runs. Made by `scene`."""
+
+    folder: Path
+    broker: Broker
+    store: Store
+    doorway: Doorway
+    gates: dict[str, Gate]
+    line: Line
+    rtsp: RtspServer
+    files: dict[str, Path]
+    random: random.Random
+    deaths: list[Death] = field(default_factory=list)
+    freezes: list[Death] = field(default_factory=list)
+    blows: list[Blow] = field(default_factory=list)
+    restarts: int = 0
+    is_tended: bool = True
+    _due: dict[str, float] = field(default_factory=dict)
+    _struck_at: dict[int, datetime] = field(default_factory=dict)
+    """By process: when a strike killed it."""
+    _frozen: set[str] = field(default_factory=set)
+
+    @property
+    def cameras(self) -> list[str]:
+        return [camera["id"] for camera in self.line.config["cameras"]]
+
+    @property
+    def bucket(self) -> ObjectStore:
+        """The bucket, past the doorway."""
+        return ObjectStore(self.line.archive)
+
+    @property
+    def management(self) -> BrokerService:
+        address = f"127.0.0.1:{self.broker.ports['amqp']}"
+        return BrokerService(
+            address, self.broker.management_url, self.broker.user, self.broker.password
+        )
+
+    def control(self, *arguments: str) -> None:
+        """Say something to the broker as its operator, by `rabbitmqctl`."""
+        subprocess.run(
+            ["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", "-n", "cradle@localhost", *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.folder / "broker" / "home"),
+                "LANG": "C.UTF-8",
+                "ERL_EPMD_PORT": str(self.broker.ports["epmd"]),
+            },
+            check=True,
+            timeout=60,
+            capture_output=True,
+        )
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        self.until(lambda: False, seconds)
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for something for a while, looking after the workers; whether it came."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self._tend()
+            time.sleep(TURN_SECONDS)
+        return True
+
+    # -- workers ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        for stage in STAGES:
+            for number in range(1, REPLICAS + 1):
+                self._start(f"{stage}-{number}")
+
+    def _start(self, name: str) -> None:
+        gate = self.gates[name.partition("-")[0]]
+        self.line.start(name, CRADLE_BROKER__URL=gate.url)
+
+    def _tend(self) -> None:
+        if not self.is_tended:
+            return
+        now = time.monotonic()
+        for name, worker in self.line.workers.items():
+            if worker.poll() is None:
+                continue
+            if name not in self._due:
+                self._due[name] = now + AGAIN_SECONDS
+                struck_at = self._struck_at.pop(worker.pid, None)
+                self.deaths.append(Death(name, struck_at or datetime.now(UTC)))
+            elif now >= self._due[name]:
+                del self._due[name]
+                self.restarts += 1
+                self._start(name)
+
+    def living(self, stage: str) -> list[str]:
+        """Workers of a stage that run and are not frozen."""
+        return [
+            name
+            for name, worker in sorted(self.line.workers.items())
+            if name.startswith(f"{stage}-") and worker.poll() is None and name not in self._frozen
+        ]
+
+    def kill(self, worker: str) -> None:
+        """SIGKILL, as the kernel does when memory is short."""
+        process = self.line.workers[worker]
+        self._struck_at[process.pid] = datetime.now(UTC)
+        process.kill()
+        process.wait(10)
+
+    def kill_behind(self, port: int) -> None:
+        """SIGKILL the worker whose connection comes from this port of loopback."""
+        names = {worker.pid: name for name, worker in list(self.line.workers.items())}
+        pid = process_behind(port, list(names))
+        if pid is not None:
+            self._struck_at[pid] = datetime.now(UTC)
+            os.kill(pid, signal.SIGKILL)
+
+    @contextmanager
+    def frozen(self, worker: str) -> Iterator[None]:
+        """SIGSTOP for a while."""
+        process = self.line.workers[worker]
+        process.send_signal(signal.SIGSTOP)
+        self._frozen.add(worker)
+        began_at = datetime.now(UTC)
+        try:
+            yield
+        finally:
+            self.freezes.append(Death(worker, began_at, datetime.now(UTC)))
+            self._frozen.discard(worker)
+            process.send_signal(signal.SIGCONT)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def stop_ingest(self) -> None:
+        """End all epochs in order, so that the archiver may store what there is."""
+        self.is_tended = False
+        for name in [name for name in self.line.workers if name.startswith("ingest-")]:
+            self.line.workers[name].terminate()
+        for name in [name for name in self.line.workers if name.startswith("ingest-")]:
+            self.line.workers.pop(name).wait(40)
+        self.is_tended = True
+
+
+@contextmanager
+def scene(folder: Path, seed: int) -> Iterator[Scene]:
+    """A house that is not started yet, below `folder`; whatever runs at the end is killed."""
+    with ExitStack() as stack:
+        broker, store = Broker(folder / "broker"), Store(folder / "store")
+        broker.start()
+        stack.callback(broker.kill)
+        store.start()
+        stack.callback(store.kill)
+        files = _footage(folder / "footage")
+        rtsp = stack.enter_context(RtspServer())
+        cameras: list[dict[str, Any]] = [
+            {"id": "file-1", "source": files["file-1"].as_uri(), "loop": True},
+            {"id": "file-2", "source": files["file-2"].as_uri(), "loop": True},
+            {"id": "rtsp-1", "source": rtsp.mount("rtsp-1", files["rtsp-1"])},
+            {"id": "rtsp-2", "source": rtsp.mount("rtsp-2", files["rtsp-2"])},
+        ]
+        broker.wait_ready()
+        store.wait_ready()
+        doorway = stack.enter_context(Doorway(urlsplit(store.endpoint).port or 0))
+        gates = {stage: stack.enter_context(Gate(broker.url)) for stage in STAGES}
+        archive = ArchiveSettings(
+            endpoint=store.endpoint,
+            access_key=store.access_key,
+            secret_key=SecretStr(store.secret_key),
+            bucket="cradle",
+        )
+        ObjectStore(archive).ensure_bucket()
+        made = stack.enter_context(
+            line(
+                folder,
+                broker.url,
+                archive,
+                cameras,
+                broker={"heartbeat_seconds": HEARTBEAT_SECONDS},
+                analysis={"interval_seconds": 10},
+            )
+        )
+        made.config["archive"] |= {"endpoint": doorway.url, "clip_seconds": CLIP_SECONDS}
+        yield Scene(folder, broker, store, doorway, gates, made, rtsp, files, random.Random(seed))
+
+
+def _footage(folder: Path) -> dict[str, Path]:
+    """Different lengths and key-frame distances, so that nothing beats in step."""
+    folder.mkdir()
+    recipes: dict[str, dict[str, Any]] = {
+        "file-1": {"seconds": 61, "gop_seconds": 1},
+        "file-2": {"seconds": 47, "gop_seconds": 2, "audio": None},
+        "rtsp-1": {"seconds": 67, "gop_seconds": 1},
+        "rtsp-2": {"seconds": 53, "gop_seconds": 1, "audio": None},
+        "rtsp-1-other": {"seconds": 31, "gop_seconds": 1, "size": OTHER},
+    }
+    return {
+        name: make_video(
+            folder / f"{name}.mp4",
+            **{"size": SMALL, "frames_per_second": 15, "bitrate": "200k", **recipe},
+        )
+        for name, recipe in recipes.items()
+    }

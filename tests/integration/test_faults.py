@@ -1,0 +1,41 @@
+"""The short form of the fault suite (`make faults` is the long one)."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.page import summary
+from tests.faults.scene import scene
+from tests.faults.steps import STEPS
+from tests.faults.trial import run
+
+SEED = 7
+SHORT = (
+    *STEPS,
+    "kill encoder",
+    "kill ingest",
+    "kill archiver",
+    "freeze ingest briefly",
+    "freeze archiver",
+    "archiver queue deleted",
+    "poison messages",
+    "store's answers lost",
+    "kill broker and ingest",
+    "camera changes resolution",
+    "broker closes all connections",
+    "kill store",
+    "kill all workers",
+)
+
+
+@pytest.mark.timeout(420)
+def test_no_fault_loses_repeats_or_overwrites_anything(tmp_path: Path) -> None:
+    with scene(tmp_path, SEED) as house:
+        found = run(house, SEED, seconds=0, names=SHORT)
+    print(summary(found))
+    assert found.verdict.is_clean, found.verdict
+    assert found.verdict.frames > 0
+    assert not found.missed
+    assert not found.overwritten
+    assert not found.live_faults
+    assert found.taken
