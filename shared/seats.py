@@ -4,7 +4,9 @@ A seat is an exclusive consumer, so the broker itself refuses a second holder an
 one that dies. Every living worker consumes `presence.<stage>`; their number gives the fair share,
 `ceil(cameras / workers)`. A scan looks at each camera that this worker does not hold and takes it
 when nobody consumes it; with more than the fair share it gives one back, so that a newcomer finds
-its part free within a few scans.
+its part free within a few scans. But not soon after it has taken one: a worker that was killed is
+back a second after the others took over its cameras, and each change of hands costs a camera's
+recording seconds.
 """
 
 import math
@@ -18,6 +20,9 @@ from shared.link import Link, Subscription
 from shared.log import Log
 from shared.messages import Stage
 from shared.topology import Queue, presence_queue
+
+SETTLED_SECONDS = 10.0
+"""After a seat was taken, for so long none is given back to share fairly."""
 
 
 class CameraWork(Protocol):
@@ -62,6 +67,7 @@ class Seats:
         self._clock = clock
         self._log = log
         self._presence: Subscription | None = None
+        self._taken_at = -math.inf
         self.held: dict[str, CameraWork] = {}
 
     def scan(self) -> None:
@@ -73,6 +79,8 @@ class Seats:
         workers = self._count_workers()
         share = fair_share(len(self._cameras), workers, self._max_cameras)
         if len(self.held) > share:
+            if self._clock.monotonic() - self._taken_at < SETTLED_SECONDS:
+                return
             self.release(next(reversed(self.held)), f"fair share is {share} of {workers} workers")
             return
         free = [camera for camera in self._cameras if camera not in self.held]
@@ -100,6 +108,7 @@ class Seats:
             self.held[camera] = self._take(camera)
         except SeatTaken:
             return  # another worker was quicker
+        self._taken_at = self._clock.monotonic()
         self._log.info("seat taken", action="seat.taken", camera=camera, held=len(self.held))
 
     def release(self, camera: str, reason: str) -> None:

@@ -100,7 +100,7 @@ def test_a_seat_is_handed_over_in_order(house: Line) -> None:
         house.until_live(camera)
     first = house.workers["encoder"].pid
     house.start("encoder-2")
-    eventually(lambda: len(ffmpeg_of(house.workers["encoder-2"].pid)) == 1, 15, "a fair share")
+    eventually(lambda: len(ffmpeg_of(house.workers["encoder-2"].pid)) == 1, 30, "a fair share")
     eventually(lambda: len(ffmpeg_of(first)) == 1, 15)
     moved = [camera for camera in CAMERAS if "given back" in house.log("encoder")]
     assert moved

@@ -13,7 +13,7 @@ from shared.errors import LinkLost, SeatTaken
 from shared.link import QueueState
 from shared.log import get_logger
 from shared.messages import Stage
-from shared.seats import Seats, fair_share
+from shared.seats import SETTLED_SECONDS, Seats, fair_share
 from shared.topology import ingest_seat_queue, presence_queue
 
 CAMERAS = [f"camera-{number}" for number in range(7)]
@@ -54,6 +54,7 @@ class Worker:
         self.broker = broker
         self.taken: list[Hold] = []
         self.link_is_lost = False
+        self.clock = SimulatedClock()
         link: Any = self
         self.seats = Seats(
             link,
@@ -62,7 +63,7 @@ class Worker:
             ingest_seat_queue,
             self._take,
             max_cameras=most,
-            clock=SimulatedClock(),
+            clock=self.clock,
             log=get_logger(),
         )
 
@@ -80,6 +81,9 @@ class Worker:
         hold = Hold(self.broker, ingest_seat_queue(camera).name, exclusive=True)
         self.taken.append(hold)
         return hold
+
+    def settle(self) -> None:
+        self.clock.advance(SETTLED_SECONDS)
 
     def die(self) -> None:
         for holders in self.broker.consumers.values():
@@ -128,6 +132,7 @@ def test_whatever_the_order_of_scans_the_cameras_end_up_fairly_shared(order: lis
         workers[index].seats.scan()
     for _ in range(len(CAMERAS) + 2):
         for worker in workers:
+            worker.settle()
             worker.seats.scan()
     held = [camera for worker in workers for camera in worker.seats.held]
     assert sorted(held) == CAMERAS
@@ -139,12 +144,31 @@ def test_a_newcomer_gets_its_part_one_camera_a_scan(broker: Broker) -> None:
     first.seats.scan()
     second.seats.scan()
     assert not second.seats.held
+    first.settle()
     first.seats.scan()
     assert len(first.seats.held) == 6
     for _ in range(5):
         first.seats.scan()
         second.seats.scan()
     assert sorted([len(first.seats.held), len(second.seats.held)]) == [3, 4]
+
+
+def test_who_has_just_taken_over_gives_nothing_back_to_one_that_is_started_again(
+    broker: Broker,
+) -> None:
+    first, second = Worker(broker), Worker(broker)
+    first.seats.scan()
+    second.seats.scan()
+    first.die()
+    second.seats.scan()
+    again = Worker(broker)
+    again.seats.scan()
+    second.clock.advance(SETTLED_SECONDS - 0.1)
+    second.seats.scan()
+    assert sorted(second.seats.held) == CAMERAS
+    second.clock.advance(0.1)
+    second.seats.scan()
+    assert len(second.seats.held) == len(CAMERAS) - 1
 
 
 def test_the_seats_of_a_dead_worker_are_taken_over_in_one_scan(broker: Broker) -> None:
