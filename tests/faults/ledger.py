@@ -9,7 +9,7 @@ fragments, in order; every fragment must be in exactly one clip.
 import io
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,7 +49,11 @@ class Verdict:
     fragments: int = 0
     frames: int = 0
     lost: list[Place] = field(default_factory=list)
-    """Closed, and in no clip."""
+    """Closed, in no clip, and no strike deleted them."""
+    untold: list[Place] = field(default_factory=list)
+    """Deleted by a strike, in no clip, and not in the custody record."""
+    contradicted: list[Place] = field(default_factory=list)
+    """In a clip, and lost by the custody record."""
     duplicated: list[Place] = field(default_factory=list)
     """In more than one clip."""
     unknown: list[Place] = field(default_factory=list)
@@ -59,11 +63,21 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.duplicated or self.unknown or self.different)
+        false = self.untold or self.contradicted or self.unknown or self.different
+        return not (self.lost or self.duplicated or false)
 
 
-def judge(stored: Mapping[Place, Sequence[int]], clips: Sequence[Clip]) -> Verdict:
-    """Compare what was closed with what is committed."""
+def judge(
+    stored: Mapping[Place, Sequence[int]],
+    clips: Sequence[Clip],
+    deleted: Set[Place] = frozenset(),
+    told: Set[Place] = frozenset(),
+) -> Verdict:
+    """Compare what was closed with what is committed.
+
+    `deleted` are fragments whose files a strike deleted, `told` those that the custody record
+    calls lost.
+    """
     verdict = Verdict(len(stored), sum(len(numbers) for numbers in stored.values()))
     times: Counter[Place] = Counter()
     for clip in clips:
@@ -72,9 +86,11 @@ def judge(stored: Mapping[Place, Sequence[int]], clips: Sequence[Clip]) -> Verdi
         wanted = [number for place in places for number in stored.get(place, ())]
         if list(clip.numbers) != wanted and all(place in stored for place in places):
             verdict.different.append(clip.key)
-    verdict.lost = sorted(place for place in stored if not times[place])
+    verdict.lost = sorted(stored.keys() - times.keys() - deleted)
+    verdict.untold = sorted(deleted - times.keys() - told)
+    verdict.contradicted = sorted(told & times.keys())
     verdict.duplicated = sorted(place for place, count in times.items() if count > 1)
-    verdict.unknown = sorted(place for place in times if place not in stored)
+    verdict.unknown = sorted(times.keys() - stored.keys() - deleted)
     return verdict
 
 

@@ -77,6 +77,11 @@ def goals(found: Findings) -> str:
             str(len(verdict.different)),
             not verdict.different,
         ),
+        (
+            "fragments deleted by hand and not in the custody record, or called lost and stored",
+            str(len(verdict.untold) + len(verdict.contradicted)),
+            not (verdict.untold or verdict.contradicted),
+        ),
         ("objects overwritten", str(len(found.overwritten)), not found.overwritten),
         (
             f"take-over of a dead worker's seat under {TAKE_OVER_SECONDS:g} s (p95)",

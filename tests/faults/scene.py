@@ -39,6 +39,7 @@ AGAIN_SECONDS = 1.0
 HEARTBEAT_SECONDS = 10
 TURN_SECONDS = 0.1
 CLIP_SECONDS = 10
+FRAME_STORE_BYTES = 128 * 1024 * 1024
 SMALL, OTHER = (320, 180), (256, 144)
 """Picture sizes."""
 
@@ -78,6 +79,8 @@ class Scene:
     deaths: list[Death] = field(default_factory=list)
     freezes: list[Death] = field(default_factory=list)
     blows: list[Blow] = field(default_factory=list)
+    deleted: set[tuple[str, str, int]] = field(default_factory=set)
+    """Fragments whose files a strike deleted: camera, epoch, number."""
     restarts: int = 0
     is_tended: bool = True
     _due: dict[str, float] = field(default_factory=dict)
@@ -116,6 +119,10 @@ class Scene:
             capture_output=True,
         )
 
+    def set_clock(self, seconds: float) -> None:
+        """From now on the wall clock of all workers is wrong by so much."""
+        write_at_once(self.folder / "clock", str(seconds))
+
     # -- time ---------------------------------------------------------------------------------
 
     def pause(self, seconds: float) -> None:
@@ -141,7 +148,12 @@ class Scene:
 
     def _start(self, name: str) -> None:
         gate = self.gates[name.partition("-")[0]]
-        self.line.start(name, CRADLE_BROKER__URL=gate.url)
+        self.line.start(
+            name,
+            CRADLE_BROKER__URL=gate.url,
+            CRADLE_FAULTS_CLOCK=str(self.folder / "clock"),
+            PYTHONPATH=str(Path(__file__).with_name("clock")),
+        )
 
     def _tend(self) -> None:
         if not self.is_tended:
@@ -196,6 +208,10 @@ class Scene:
             self._frozen.discard(worker)
             process.send_signal(signal.SIGCONT)
 
+    def end_cameras(self) -> None:
+        """Whichever server it is by then."""
+        self.rtsp.kill()
+
     # -- the end ------------------------------------------------------------------------------
 
     def stop_ingest(self) -> None:
@@ -218,7 +234,9 @@ def scene(folder: Path, seed: int) -> Iterator[Scene]:
         store.start()
         stack.callback(store.kill)
         files = _footage(folder / "footage")
-        rtsp = stack.enter_context(RtspServer())
+        (folder / "frames").mkdir()
+        _mount_small(folder / "frames", stack)
+        rtsp = RtspServer()
         cameras: list[dict[str, Any]] = [
             {"id": "file-1", "source": files["file-1"].as_uri(), "loop": True},
             {"id": "file-2", "source": files["file-2"].as_uri(), "loop": True},
@@ -243,11 +261,34 @@ def scene(folder: Path, seed: int) -> Iterator[Scene]:
                 archive,
                 cameras,
                 broker={"heartbeat_seconds": HEARTBEAT_SECONDS},
+                frames={"keep_stored_minutes": 1},
                 analysis={"interval_seconds": 10},
             )
         )
         made.config["archive"] |= {"endpoint": doorway.url, "clip_seconds": CLIP_SECONDS}
-        yield Scene(folder, broker, store, doorway, gates, made, rtsp, files, random.Random(seed))
+        house = Scene(folder, broker, store, doorway, gates, made, rtsp, files, random.Random(seed))
+        house.set_clock(0)
+        stack.callback(house.end_cameras)
+        yield house
+
+
+def _mount_small(folder: Path, stack: ExitStack) -> None:
+    """A small disk of its own, that can be filled, where we may mount one."""
+    options = f"size={FRAME_STORE_BYTES}"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "cradle-faults", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode == 0:
+        stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+
+
+def write_at_once(path: Path, text: str) -> None:
+    """Write a file that others read at any moment."""
+    beside = path.with_suffix(".new")
+    beside.write_text(text, encoding="ascii")
+    os.replace(beside, path)
 
 
 def _footage(folder: Path) -> dict[str, Path]:

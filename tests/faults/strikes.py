@@ -13,14 +13,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
+from shared.framestore import FrameReader
 from tests.faults.doorway import Mood
 from tests.faults.scene import STAGES, Scene
 from tests.faults.steps import STEPS
+from tests.rtsp import RtspServer
 
 DETECTION_SECONDS: Final = 27.0
 """A silent peer is noticed after at most so long, at a heartbeat of 10 s."""
 READY_SECONDS: Final = 60.0
 ALARM_SECONDS: Final = 12.0
+FULL_SECONDS: Final = 12.0
+STEPPED_SECONDS: Final = 12.0
 
 Strike = Callable[[Scene], str]
 
@@ -181,6 +185,53 @@ def _change_resolution(scene: Scene) -> str:
     return "rtsp-1, and back"
 
 
+def _kill_cameras(scene: Scene) -> str:
+    """The cameras lose power, and come back."""
+    scene.rtsp.kill()
+    seconds = scene.random.uniform(3, 8)
+    scene.pause(seconds)
+    scene.rtsp = RtspServer(scene.rtsp.port)
+    for name in ("rtsp-1", "rtsp-2"):
+        scene.rtsp.mount(name, scene.files[name])
+    return f"both away for {seconds:.0f} s"
+
+
+# -- disk and clock ---------------------------------------------------------------------------
+
+
+def _fill_disk(scene: Scene) -> str:
+    if not scene.line.frames.is_mount():
+        return "not done: no disk of its own may be mounted here"
+    ballast = scene.line.frames / "ballast"
+    with suppress(OSError), ballast.open("wb") as file:
+        while True:
+            file.write(bytes(65536))
+    scene.pause(FULL_SECONDS)
+    ballast.unlink()
+    return f"for {FULL_SECONDS:.0f} s"
+
+
+def _delete_fragments(scene: Scene) -> str:
+    """The two that were closed last: they are hardly archived yet."""
+    camera = scene.random.choice(scene.cameras)
+    reader = FrameReader(scene.line.frames)
+    for epoch in reversed(reader.epochs(camera)):
+        for fragment in reader.closed(camera, epoch).fragments[-2:]:
+            scene.deleted.add((camera, epoch, fragment.fragment))
+            reader.local_path(fragment.path).unlink(missing_ok=True)
+        break
+    return camera
+
+
+def _step_clock(scene: Scene) -> str:
+    """All clocks of the machine, and back again."""
+    seconds = scene.random.choice((-40, 40))
+    scene.set_clock(seconds)
+    scene.pause(STEPPED_SECONDS)
+    scene.set_clock(0)
+    return f"by {seconds:+d} s and back after {STEPPED_SECONDS:.0f} s"
+
+
 # -- messages ---------------------------------------------------------------------------------
 
 
@@ -234,6 +285,10 @@ OTHERS: Final[dict[str, Strike]] = {
     "camera connections closed": _drop_cameras,
     "camera silent": _stall_camera,
     "camera changes resolution": _change_resolution,
+    "cameras killed": _kill_cameras,
+    "frame store full": _fill_disk,
+    "fragments deleted": _delete_fragments,
+    "clock stepped": _step_clock,
     "poison messages": _poison,
 }
 ALL: Final = {**KILLS, **OTHERS}

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 
 from shared.clipfolder import ClipFolder
-from tests.faults.ledger import Clip, Ledger, Verdict, judge, numbers_in
+from shared.custody import FragmentsLost, read_custody
+from tests.faults.ledger import Clip, Ledger, Place, Verdict, judge, numbers_in
 from tests.faults.scene import Blow, Scene
 from tests.faults.seats import TakeOver, longest_overlap_seconds, take_overs, tenures
 from tests.faults.strikes import ALL, KILLS, OTHERS
@@ -54,7 +55,11 @@ class Findings:
 
     def take_over_p95(self) -> float:
         seconds = [each.seconds for each in self.taken]
-        return quantiles(seconds, n=20)[-1] if len(seconds) > 1 else max(seconds, default=0.0)
+        return (
+            quantiles(seconds, n=20, method="inclusive")[-1]
+            if len(seconds) > 1
+            else max(seconds, default=0.0)
+        )
 
     def take_over_worst(self) -> float:
         return max((each.seconds for each in self.taken), default=0.0)
@@ -104,7 +109,7 @@ def run(
         ledger.finish()
         scene.until(lambda: not _unstored(scene, ledger), SETTLE_SECONDS)
     say("looking at every frame")
-    verdict = judge(ledger.stored, list(_clips(scene)))
+    verdict = judge(ledger.stored, list(_clips(scene)), scene.deleted, _told(scene))
     return _findings(scene, seed, time.monotonic() - began, ledger, watch, verdict)
 
 
@@ -127,7 +132,7 @@ def _unstored(scene: Scene, ledger: Ledger) -> bool:
         for clip in ClipFolder(scene.bucket, camera).everything().clips
         for number in range(clip.identity.first, clip.identity.last + 1)
     }
-    return bool(ledger.stored.keys() - held)
+    return bool(ledger.stored.keys() - held - scene.deleted)
 
 
 def _clips(scene: Scene) -> Iterator[Clip]:
@@ -135,6 +140,19 @@ def _clips(scene: Scene) -> Iterator[Clip]:
         for each in manifests_in(scene.bucket, camera):
             numbers = numbers_in(scene.line.clip(each))
             yield Clip(each.object_key, camera, each.epoch, each.first, each.last, numbers)
+
+
+def _told(scene: Scene) -> set[Place]:
+    """Fragments that the custody record calls lost."""
+    records = [
+        read_custody(scene.bucket.read(each.key) or b"") for each in scene.bucket.list("custody/")
+    ]
+    return {
+        (each.camera, each.epoch, number)
+        for each in records
+        if isinstance(each, FragmentsLost)
+        for number in range(each.first, each.last + 1)
+    }
 
 
 def _findings(
@@ -155,13 +173,11 @@ def _findings(
         )
         back[blow.kind] = max(watch.first_advance(ended_at, until), back.get(blow.kind, 0.0))
     cut_off = [
-        (tenure.ended_at - ended_at).total_seconds()
+        max(0.0, (tenure.ended_at - ended_at).total_seconds())
         for tenure in held
         if tenure.stage == "ingest" and any(death.at == tenure.ended_at for death in scene.deaths)
         for (camera, _), ended_at in ledger.ends_at.items()
-        if camera == tenure.camera
-        and tenure.began_at < ended_at < tenure.ended_at
-        and tenure.ended_at - ended_at < timedelta(seconds=5)
+        if camera == tenure.camera and abs(tenure.ended_at - ended_at) < timedelta(seconds=5)
     ]
     return Findings(
         seed,
@@ -177,5 +193,5 @@ def _findings(
         watch.overwritten,
         watch.faults,
         watch.memory,
-        len(ledger.missed),
+        len(ledger.missed.keys() - scene.deleted),
     )

@@ -27,6 +27,20 @@ def test_a_fragment_in_no_clip_is_lost() -> None:
     assert judge(STORED, WHOLE[:1]).lost == [("camera-1", EPOCH, 2), ("camera-1", EPOCH, 3)]
 
 
+def test_what_a_strike_deleted_must_be_in_the_custody_record_or_in_a_clip() -> None:
+    place = ("camera-1", EPOCH, 3)
+    clips = [WHOLE[0], clip(2, 2, 20, 21)]
+    assert judge(STORED, clips, {place}, {place}).is_clean
+    assert judge(STORED, clips, {place}).untold == [place]
+    assert judge(STORED, WHOLE, {place}).is_clean
+
+
+def test_a_fragment_in_a_clip_is_not_lost_by_the_custody_record() -> None:
+    assert judge(STORED, WHOLE, told={("camera-1", EPOCH, 3)}).contradicted == [
+        ("camera-1", EPOCH, 3)
+    ]
+
+
 def test_a_fragment_in_two_clips_is_duplicated() -> None:
     verdict = judge(STORED, [*WHOLE, clip(3, 3, 30, 31)])
     assert verdict.duplicated == [("camera-1", EPOCH, 3)]
