@@ -33,6 +33,9 @@ LEFT = Counter(
     "cradle_ingest_unrecoverable_files_total", "Fragment files that could not be closed."
 )
 
+INTERRUPTED = "ingest was interrupted"
+"""Why an epoch ended that its owner did not close."""
+
 
 class EpochBeginning(BaseModel):
     """`epoch.json`: what a successor must know to close an epoch."""
@@ -69,7 +72,7 @@ def begin_epoch(folder: Path, began_at: datetime, stream: StreamParameters) -> N
 def recover(root: Path, camera: str, log: Log) -> list[EpochEnd]:
     """Close every epoch of a camera that has no end; returns those ends. Raises OSError."""
     epochs = FrameReader(root).epochs(camera)
-    ends = [close_epoch(root, camera, epoch, "ingest was interrupted", log) for epoch in epochs]
+    ends = [close_epoch(root, camera, epoch, INTERRUPTED, log) for epoch in epochs]
     return [end for end in ends if end is not None]
 
 

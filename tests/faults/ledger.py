@@ -18,6 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from ingest.recovery import INTERRUPTED
 from shared.errors import CradleError
 from shared.framestore import FrameReader
 from shared.messages import Fragment
@@ -117,6 +118,8 @@ class Ledger:
         self.stored: dict[Place, list[int]] = {}
         self.ends_at: dict[tuple[str, str], datetime] = {}
         """End of the last frame of an epoch, UTC."""
+        self.interrupted: set[tuple[str, str]] = set()
+        """Epochs that a successor had to close."""
         self.missed: dict[Place, str] = {}
         """Fragments that were closed and could not be read here, and why."""
         self._ended = threading.Event()
@@ -140,8 +143,11 @@ class Ledger:
         for camera in self._cameras:
             with suppress(CradleError):  # a frame store that is away is looked at next time
                 for epoch in self._reader.epochs(camera):
-                    for fragment in self._reader.closed(camera, epoch).fragments:
+                    index = self._reader.closed(camera, epoch)
+                    for fragment in index.fragments:
                         self._read((camera, epoch, fragment.fragment), fragment)
+                    if index.end is not None and index.end.reason == INTERRUPTED:
+                        self.interrupted.add((camera, epoch))
 
     def _read(self, place: Place, fragment: Fragment) -> None:
         if place in self.stored or place in self.missed:

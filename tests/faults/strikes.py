@@ -291,4 +291,6 @@ OTHERS: Final[dict[str, Strike]] = {
     "clock stepped": _step_clock,
     "poison messages": _poison,
 }
+LONELY_KILLS: Final = {*KILLS, *(name for name in STEPS if name.startswith("kill archiver"))}
+"""Of one worker, while another of its stage lives and nothing else is wrong."""
 ALL: Final = {**KILLS, **OTHERS}

@@ -15,18 +15,25 @@ from statistics import quantiles
 from shared.clipfolder import ClipFolder
 from shared.custody import FragmentsLost, read_custody
 from tests.faults.ledger import Clip, Ledger, Place, Verdict, judge, numbers_in
-from tests.faults.scene import Blow, Scene
-from tests.faults.seats import TakeOver, longest_overlap_seconds, take_overs, tenures
-from tests.faults.strikes import ALL, KILLS, OTHERS
+from tests.faults.scene import Blow, Death, Scene
+from tests.faults.seats import (
+    NEVER,
+    TakeOver,
+    Tenure,
+    longest_overlap_seconds,
+    take_overs,
+    tenures,
+)
+from tests.faults.strikes import ALL, KILLS, LONELY_KILLS, OTHERS
 from tests.faults.watch import Memory, Watch, watching
 from tests.line import manifests_in
 
 START_SECONDS = 60.0
 SETTLE_SECONDS = 180.0
-REST_SECONDS = (1.5, 5.0)
-"""Between two strikes."""
+REST_SECONDS = (5.0, 8.0)
+"""Between two strikes, so that each is seen alone."""
 AFTERMATH_SECONDS = 20.0
-"""For so long after a strike is over a stall of live is put down to it."""
+"""For so long after a strike is over, or until the next, a stall of live is put down to it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Findings:
     back: dict[str, float]
     """By kind of fault, the longest time from its end to a new segment, of any camera (seconds)."""
     taken: Sequence[TakeOver]
+    """After kills of one worker, with another of its stage alive and the broker there."""
     overlap_seconds: float
     cut_off_seconds: Sequence[float]
     """What each death of an ingest worker cost beyond the last frame that is stored."""
@@ -85,6 +93,7 @@ def run(
     *,
     seconds: float,
     least_kills: int = 0,
+    rest_seconds: tuple[float, float] = REST_SECONDS,
     names: Sequence[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> Findings:
@@ -102,7 +111,7 @@ def run(
             if names is None and is_over:
                 break
             _strike(scene, kind, say)
-            scene.pause(scene.random.uniform(*REST_SECONDS))
+            scene.pause(scene.random.uniform(*rest_seconds))
         scene.pause(AFTERMATH_SECONDS)
         say("stopping ingest, and waiting until all is stored")
         scene.stop_ingest()
@@ -165,19 +174,21 @@ def _findings(
         kills[stage] = kills.get(stage, 0) + 1
     stalls: dict[str, float] = {}
     back: dict[str, float] = {}
-    for blow in scene.blows:
+    ends = [*(blow.began_at for blow in scene.blows[1:]), NEVER]
+    for blow, next_at in zip(scene.blows, ends, strict=True):
         ended_at = blow.ended_at or blow.began_at
-        until = ended_at + timedelta(seconds=AFTERMATH_SECONDS)
+        until = min(next_at, ended_at + timedelta(seconds=AFTERMATH_SECONDS))
         stalls[blow.kind] = max(
             watch.longest_stall(blow.began_at, until), stalls.get(blow.kind, 0.0)
         )
         back[blow.kind] = max(watch.first_advance(ended_at, until), back.get(blow.kind, 0.0))
-    cut_off = [
-        max(0.0, (tenure.ended_at - ended_at).total_seconds())
-        for tenure in held
-        if tenure.stage == "ingest" and any(death.at == tenure.ended_at for death in scene.deaths)
-        for (camera, _), ended_at in ledger.ends_at.items()
-        if camera == tenure.camera and abs(tenure.ended_at - ended_at) < timedelta(seconds=5)
+    alone = [
+        death
+        for death in scene.deaths
+        if any(
+            blow.kind in LONELY_KILLS and blow.began_at <= death.at <= (blow.ended_at or NEVER)
+            for blow in scene.blows
+        )
     ]
     return Findings(
         seed,
@@ -187,11 +198,27 @@ def _findings(
         scene.blows,
         stalls,
         back,
-        take_overs(held, scene.deaths),
+        take_overs(held, alone),
         longest_overlap_seconds(held, scene.freezes),
-        cut_off,
+        _cut_off(held, scene.deaths, ledger),
         watch.overwritten,
         watch.faults,
         watch.memory,
         len(ledger.missed.keys() - scene.deleted),
     )
+
+
+def _cut_off(held: Sequence[Tenure], deaths: Sequence[Death], ledger: Ledger) -> list[float]:
+    """From the last frame that is stored of an epoch to the death that interrupted it (seconds)."""
+    died = {(death.worker, death.at) for death in deaths}
+    costs = []
+    for tenure in held:
+        if tenure.stage == "ingest" and (tenure.worker, tenure.ended_at) in died:
+            costs += [
+                max(0.0, (tenure.ended_at - ended_at).total_seconds())
+                for (camera, epoch), ended_at in ledger.ends_at.items()
+                if camera == tenure.camera
+                and (camera, epoch) in ledger.interrupted
+                and abs(tenure.ended_at - ended_at) < timedelta(seconds=5)
+            ]
+    return costs

@@ -31,7 +31,7 @@ SHORT = (
 @pytest.mark.timeout(420)
 def test_no_fault_loses_repeats_or_overwrites_anything(tmp_path: Path) -> None:
     with scene(tmp_path, SEED) as house:
-        found = run(house, SEED, seconds=0, names=SHORT)
+        found = run(house, SEED, seconds=0, names=SHORT, rest_seconds=(0.5, 2.0))
     print(summary(found))
     assert found.verdict.is_clean, found.verdict
     assert found.verdict.frames > 0
