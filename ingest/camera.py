@@ -21,14 +21,17 @@ from ingest.pulse import Pulse
 from ingest.recording import LONGEST_FRAGMENT_SECONDS, Outlets, Recording
 from ingest.recovery import begin_epoch, recover
 from ingest.timeline import TICKS, EpochOver, Timeline
-from shared.backoff import pause_seconds
+from shared.backoff import LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock
 from shared.config import CameraSettings
-from shared.errors import CradleError, SourceFailed
+from shared.errors import CradleError, FrameStoreFailed, SourceFailed
 from shared.framestore import FrameReader
 from shared.identity import new_epoch
 from shared.log import Log, redact
 from shared.messages import StreamParameters
+
+LONGEST_STORE_PAUSE_SECONDS = 5.0
+"""The camera is well, and the janitor makes room at any moment."""
 
 OpenFeed = Callable[[CameraSettings, Clock, threading.Event, Log], Feed]
 Tell = Callable[[str, str, dict[str, str | int | float]], None]
@@ -103,6 +106,7 @@ class Capture:
         failures = 0
         while not self._stop.is_set():
             began = self._clock.monotonic()
+            longest_seconds = LONGEST_SECONDS
             try:
                 self.run_once()
             except Frozen:
@@ -110,6 +114,8 @@ class Capture:
                 return
             except CradleError as error:
                 self._failed(str(error))
+                if isinstance(error, FrameStoreFailed):
+                    longest_seconds = LONGEST_STORE_PAUSE_SECONDS
             except Exception as error:  # one camera's fault must not end its watch
                 self._log.error("capture broke off", action="camera.broke", exc_info=error)
                 self._failed(f"{type(error).__name__}: {error}")
@@ -119,7 +125,7 @@ class Capture:
                 self._ended()
                 return
             failures = 1 if self._clock.monotonic() - began > 60 else failures + 1
-            self._stop.wait(pause_seconds(failures))
+            self._stop.wait(pause_seconds(failures, longest_seconds))
         self._tell_offline(self._stop_reason)
 
     def _ended(self) -> None:
@@ -287,8 +293,8 @@ class Capture:
         self._offline = reason
 
 
-def _unwritable(error: OSError) -> SourceFailed:
-    return SourceFailed(f"the frame store cannot be written: {error.strerror}")
+def _unwritable(error: OSError) -> FrameStoreFailed:
+    return FrameStoreFailed(f"the frame store cannot be written: {error.strerror}")
 
 
 def _with_size(parameters: StreamParameters, key_frame: MediaPacket) -> StreamParameters:

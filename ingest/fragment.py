@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from ingest.encoding import TIME_BASE
 from ingest.feed import Feed, MediaPacket
 from ingest.timeline import Place
-from shared.errors import Refused, SourceFailed
+from shared.errors import FrameStoreFailed, Refused, SourceFailed
 from shared.transport import count_frames, frame_offsets, frame_time
 
 MUXER_OPTIONS = {
@@ -212,7 +212,7 @@ def _write_all(file: int, data: memoryview) -> None:
             raise _write_failed(error) from error
 
 
-def _write_failed(error: OSError) -> SourceFailed:
+def _write_failed(error: OSError) -> FrameStoreFailed:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return SourceFailed("the frame store is full")
-    return SourceFailed(f"the frame store cannot be written: {error.strerror}")
+        return FrameStoreFailed("the frame store is full")
+    return FrameStoreFailed(f"the frame store cannot be written: {error.strerror}")

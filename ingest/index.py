@@ -21,7 +21,7 @@ from ingest.recording import BrokenEpoch, ClosedFragment, Closing
 from ingest.recovery import append_lines, close_epoch
 from shared import faults
 from shared.clock import Clock
-from shared.errors import SourceFailed
+from shared.errors import FrameStoreFailed
 from shared.framestore import INDEX_NAME
 from shared.log import Log
 from shared.messages import EpochEnd, Fragment
@@ -62,7 +62,7 @@ class Index:
     def put(self, item: Closing) -> None:
         """Take a closed fragment or an epoch's end; never blocks.
 
-        Raises SourceFailed if the epoch takes no more: then only a BrokenEpoch may follow.
+        Raises FrameStoreFailed if the epoch takes no more: then only a BrokenEpoch may follow.
         """
         epoch = _epoch_of(item)
         if isinstance(item, BrokenEpoch):
@@ -77,7 +77,7 @@ class Index:
         if reason is not None:
             if isinstance(item, ClosedFragment):
                 os.close(item.file)
-            raise SourceFailed(reason)
+            raise FrameStoreFailed(reason)
 
     def stop(self, timeout_seconds: float) -> bool:
         """Work off what waits; False if the time did not suffice."""

@@ -34,6 +34,10 @@ class SourceFailed(Unavailable):
     """A camera could not be opened, fell silent or broke off; the text says which."""
 
 
+class FrameStoreFailed(SourceFailed):
+    """A camera's frames cannot be kept: the frame store is full, or cannot be written."""
+
+
 class ChildFailed(Unavailable):
     """An ffmpeg child ended when it should not have, or did not end when it should have."""
 

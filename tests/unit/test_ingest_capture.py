@@ -23,7 +23,7 @@ from ingest.feed import Arrival
 from ingest.fragment import CannotCarry, GrowingFragment, Memory
 from ingest.pulse import Pulse
 from shared.clock import SimulatedClock
-from shared.errors import SourceFailed
+from shared.errors import FrameStoreFailed, SourceFailed
 from shared.log import get_logger
 from shared.transport import count_frames
 from tests import flv
@@ -620,6 +620,32 @@ def test_a_store_that_cannot_be_written_begins_no_epoch(
     with pytest.raises(SourceFailed, match="cannot be written"):
         studio.carry(HandFeed(video, clock=clock))
     assert studio.records == []
+
+
+@pytest.mark.parametrize(
+    ("error", "longest_seconds"),
+    [(FrameStoreFailed("it is full"), 5.0), (SourceFailed("no route to the camera"), 30.0)],
+    ids=["full disk", "dead camera"],
+)
+def test_a_full_disk_is_tried_more_often_than_a_dead_camera(
+    studio: Studio, error: SourceFailed, longest_seconds: float
+) -> None:
+    capture: Capture
+    pauses: list[float] = []
+
+    def open_feed(*_: object) -> HandFeed:
+        raise error
+
+    def wait(seconds: float | None = None) -> bool:
+        pauses.append(seconds or 0.0)
+        if len(pauses) == 20:
+            capture.ask_to_stop("that will do")
+        return capture._stop.is_set()
+
+    capture = Capture(camera_settings("test:64x64@1"), studio.surroundings(open_feed))
+    capture._stop.wait = wait  # type: ignore[assignment]
+    capture.run()
+    assert longest_seconds / 2 <= max(pauses) <= longest_seconds
 
 
 def test_packets_that_can_never_be_muxed_fail_the_source_without_an_empty_fragment(
