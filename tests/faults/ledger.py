@@ -6,7 +6,6 @@ again. In the end every committed clip is decoded, and must show exactly the num
 fragments, in order; every fragment must be in exactly one clip.
 """
 
-import io
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -15,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import av
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.recovery import INTERRUPTED
 from shared.errors import CradleError
 from shared.framestore import FrameReader
 from shared.messages import Fragment
+from tests.line import decode_counters
 from tests.videos import read_counter
 
 Place = tuple[str, str, int]
@@ -97,16 +97,14 @@ def judge(
 
 def numbers_in(media: bytes) -> list[int]:
     """The numbers of all pictures, in the order in which they are shown."""
-    numbers = []
-    with av.open(io.BytesIO(media), "r") as container:
-        for frame in container.decode(video=0):
-            try:
-                numbers.append(
-                    read_counter(np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8))
-                )
-            except ValueError:
-                numbers.append(UNREADABLE)
-    return numbers
+    return decode_counters(media, _read)
+
+
+def _read(picture: NDArray[np.uint8]) -> int:
+    try:
+        return read_counter(picture)
+    except ValueError:
+        return UNREADABLE
 
 
 class Ledger:
