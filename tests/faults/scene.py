@@ -152,7 +152,7 @@ class Scene:
             name,
             CRADLE_BROKER__URL=gate.url,
             CRADLE_FAULTS_CLOCK=str(self.folder / "clock"),
-            PYTHONPATH=str(Path(__file__).with_name("clock")),
+            PYTHONPATH=f"{Path(__file__).with_name('clock')}:{Path(__file__).parents[2]}",
         )
 
     def _tend(self) -> None:
