@@ -6,6 +6,7 @@ A function returns what it did in a few words, for the page; what it changed, it
 import json
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -80,6 +81,19 @@ def _kill_broker_and_ingest(scene: Scene) -> str:
     scene.broker.start()
     scene.until(scene.broker.is_ready, READY_SECONDS)
     return "both at once"
+
+
+def _lose_broker_data(scene: Scene) -> str:
+    """Its disk is gone, and nobody remembers what was confirmed: only the frame store does."""
+    scene.broker.kill()
+    for victim in scene.living("archiver"):
+        scene.kill(victim)
+    data = scene.folder / "broker" / "data"
+    shutil.rmtree(data)
+    data.mkdir()
+    scene.broker.start()
+    scene.until(scene.broker.is_ready, READY_SECONDS)
+    return "archivers killed, broker empty"
 
 
 def _freeze_broker(scene: Scene) -> str:
@@ -269,6 +283,7 @@ OTHERS: Final[dict[str, Strike]] = {
     "freeze archiver": _freeze("archiver", 30, 40),
     "kill broker": _kill_broker,
     "kill broker and ingest": _kill_broker_and_ingest,
+    "broker loses its data": _lose_broker_data,
     "freeze broker": _freeze_broker,
     "broker closes all connections": _close_connections,
     "memory alarm": _alarm("set_vm_memory_high_watermark", "0.000001", "0.4"),

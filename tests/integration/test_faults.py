@@ -21,6 +21,8 @@ SHORT = (
     "poison messages",
     "store's answers lost",
     "kill broker and ingest",
+    "broker loses its data",
+    "fragments deleted",
     "camera changes resolution",
     "broker closes all connections",
     "kill store",
