@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from ingest.camera import Capture
 from ingest.recorder import Recorder
 from ingest.stored import note_stored
-from shared.backoff import pause_seconds
+from shared.backoff import LONGEST_BROKER_SECONDS, pause_seconds
 from shared.errors import BadMessage, CradleError, Misconfigured, SeatTaken, Unavailable
 from shared.link import Delivery, Link, Subscription
 from shared.messages import Stage
@@ -23,8 +23,9 @@ from shared.topology import camera_queues, common_queues, ingest_seat_queue, sto
 from shared.worker import WorkerContext
 
 DECLARE_SECONDS = 10.0
-LONGEST_PAUSE_SECONDS = 5.0
-"""Between tries to reach the broker."""
+PATIENCE_SECONDS = LONGEST_BROKER_SECONDS + 2.0
+"""A worker that records takes no other camera so soon after the broker is back: whoever is there
+first sees nobody else, and would take everything, while the others go on recording."""
 TURN_SECONDS = 0.1
 GHOST_HEARTBEATS = 3.0
 """So long the broker may take to notice that a connection was cut on the way (22 to 27 s were seen
@@ -117,7 +118,7 @@ class IngestWorker:
                 link.close()
             failures = 0 if self._context.clock.monotonic() - began > 30 else failures + 1
             self._turn(recorder)
-            stop.wait(pause_seconds(failures, LONGEST_PAUSE_SECONDS))
+            stop.wait(pause_seconds(failures, LONGEST_BROKER_SECONDS))
 
     def _session(self, recorder: Recorder, stop: threading.Event) -> None:
         settings, clock = self._settings, self._context.clock
@@ -135,6 +136,8 @@ class IngestWorker:
             clock=clock,
             log=self._log,
         )
+        if recorder.captures:
+            seats.be_patient(PATIENCE_SECONDS)
         freezes = recorder.pulse.freezes
         scan_at = declare_at = 0.0
         while not stop.is_set():

@@ -4,6 +4,8 @@ import random
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
+LONGEST_BROKER_SECONDS = 3.0
+"""Between two tries to reach the broker: a try costs little, and live waits for it."""
 
 
 def pause_seconds(failures: int, longest_seconds: float = LONGEST_SECONDS) -> float:

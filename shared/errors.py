@@ -22,7 +22,11 @@ class Unavailable(CradleError):
     """Something outside is away for now (broker, store, camera); waiting and retrying is right."""
 
 
-class LinkLost(Unavailable):
+class BrokerUnavailable(Unavailable):
+    """The broker cannot be reached."""
+
+
+class LinkLost(BrokerUnavailable):
     """The broker's connection is gone; everything that was built on it must be built again."""
 
 

@@ -27,7 +27,7 @@ from pika.adapters.select_connection import IOLoop
 from prometheus_client import Counter
 from pydantic import SecretStr
 
-from shared.errors import LinkLost, Misconfigured, SeatTaken, Unavailable
+from shared.errors import BrokerUnavailable, LinkLost, Misconfigured, SeatTaken, Unavailable
 from shared.log import redact
 from shared.topology import EXCHANGES, LOST, Queue
 
@@ -632,4 +632,4 @@ def _translate_connection(error: BaseException, address: str) -> Exception:
             )
         if isinstance(cause, amqp.ProbableAccessDeniedError):
             return Misconfigured(f"broker.url: {address} refuses this virtual host to this user")
-    return Unavailable(f"the broker at {address} cannot be reached: {_words(causes[-1])}")
+    return BrokerUnavailable(f"the broker at {address} cannot be reached: {_words(causes[-1])}")

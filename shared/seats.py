@@ -68,7 +68,12 @@ class Seats:
         self._log = log
         self._presence: Subscription | None = None
         self._taken_at = -math.inf
+        self._take_from = -math.inf
         self.held: dict[str, CameraWork] = {}
+
+    def be_patient(self, seconds: float) -> None:
+        """Take nothing for so long: others may be about to come back to what is theirs."""
+        self._take_from = self._clock.monotonic() + seconds
 
     def scan(self) -> None:
         """One turn. Raises LinkLost or Unavailable when the broker does not answer."""
@@ -82,6 +87,8 @@ class Seats:
             if self._clock.monotonic() - self._taken_at < SETTLED_SECONDS:
                 return
             self.release(next(reversed(self.held)), f"fair share is {share} of {workers} workers")
+            return
+        if self._clock.monotonic() < self._take_from:
             return
         free = [camera for camera in self._cameras if camera not in self.held]
         random.shuffle(free)  # replicas that start together should not race for the same one

@@ -22,9 +22,9 @@ from typing import Protocol
 from prometheus_client import Counter
 
 from shared import config, log
-from shared.backoff import pause_seconds
+from shared.backoff import LONGEST_BROKER_SECONDS, LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock, SystemClock
-from shared.errors import CradleError, Misconfigured
+from shared.errors import BrokerUnavailable, CradleError, Misconfigured
 from shared.health import Health
 from shared.messages import Stage
 
@@ -125,6 +125,7 @@ def run(worker: StageWorker, context: WorkerContext, stop: threading.Event) -> N
     failures = 0
     while not stop.is_set():
         began = context.clock.monotonic()
+        longest_seconds = LONGEST_SECONDS
         try:
             worker.run_once(stop)
         except Misconfigured as error:
@@ -133,13 +134,15 @@ def run(worker: StageWorker, context: WorkerContext, stop: threading.Event) -> N
             _report(context, error)
         except CradleError as error:
             _report(context, error)
+            if isinstance(error, BrokerUnavailable):
+                longest_seconds = LONGEST_BROKER_SECONDS
         except Exception as error:  # a bug in one run must not end the watch over the rooms
             _report(context, error)
         if stop.is_set():
             break
         held = context.clock.monotonic() - began > HELD_SECONDS
         failures = 0 if held else failures + 1
-        pause = pause_seconds(failures)
+        pause = pause_seconds(failures, longest_seconds)
         context.health.expect(pause)
         stop.wait(pause)
     context.log.info("worker stopped", action="worker.stopped")

@@ -171,6 +171,17 @@ def test_who_has_just_taken_over_gives_nothing_back_to_one_that_is_started_again
     assert len(second.seats.held) == len(CAMERAS) - 1
 
 
+def test_a_patient_worker_takes_nothing_before_its_time(broker: Broker) -> None:
+    worker = Worker(broker)
+    worker.seats.be_patient(6.0)
+    worker.clock.advance(5.9)
+    worker.seats.scan()
+    assert not worker.seats.held
+    worker.clock.advance(0.1)
+    worker.seats.scan()
+    assert sorted(worker.seats.held) == CAMERAS
+
+
 def test_the_seats_of_a_dead_worker_are_taken_over_in_one_scan(broker: Broker) -> None:
     first, second = Worker(broker), Worker(broker)
     first.seats.scan()
