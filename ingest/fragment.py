@@ -103,6 +103,8 @@ class GrowingFragment:
         """Bytes up to the end of the first frame; 0 until the second begins."""
         self._path = path
         self._written: Written | None = None
+        self._failed: FrameStoreFailed | None = None
+        """A write failed: behind its hole nothing may be written, what is there is recovery's."""
         self._audio: av.AudioStream | None = None
         try:
             self._add_streams(feed)
@@ -149,10 +151,15 @@ class GrowingFragment:
 
         Raises SourceFailed, CannotCarry if the key frame got lost in the muxer.
         """
+        if self._failed is not None:
+            raise self._failed
         data = self._memory.data
         try:
             if data:
                 self._append(data)
+        except FrameStoreFailed as error:
+            self._failed = error
+            raise
         finally:
             self._memory.clear()
 

@@ -6,7 +6,6 @@ python -m tests.faults --strike "kill broker" --strike "freeze ingest"
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
@@ -45,7 +44,8 @@ def main() -> int:
             )
     print(summary(found))
     if arguments.strike is None:
-        write_page(arguments.page, found, " ".join(sys.argv[1:]))
+        given = f"--seconds {arguments.seconds:g} --kills {arguments.kills} --seed {arguments.seed}"
+        write_page(arguments.page, found, given)
     return 0 if found.verdict.is_clean and not found.overwritten else 1
 
 

@@ -22,6 +22,7 @@ SHORT = (
     "store's answers lost",
     "kill broker and ingest",
     "broker loses its data",
+    "frame store full",
     "fragments deleted",
     "camera changes resolution",
     "broker closes all connections",

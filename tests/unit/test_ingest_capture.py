@@ -613,6 +613,36 @@ def test_a_full_disk_ends_the_epoch_and_what_was_written_is_closed(
     assert numbers[:-1] == list(range(len(numbers) - 1))
 
 
+@pytest.mark.parametrize("taken", [0, 1_000], ids=["nothing taken", "a part taken"])
+def test_a_disk_that_was_full_for_a_moment_leaves_no_fragment_that_is_not_as_its_record_says(
+    studio: Studio, video: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    """There is room again when the epoch is ended: what was cut off must not be written behind."""
+    real_write = os.write
+    full: list[int] = []
+
+    def write(file: int, data: memoryview) -> int:
+        is_second = os.readlink(f"/proc/self/fd/{file}").endswith("000001.ts")
+        if is_second and os.fstat(file).st_size and len(full) < 2:
+            full.append(file)
+            if len(full) == 2 or not taken:
+                full.append(file)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            data = data[:taken]
+        return real_write(file, data)
+
+    monkeypatch.setattr("ingest.fragment.os.write", write)
+    with pytest.raises(SourceFailed, match="full"):
+        studio.carry(HandFeed(video, clock=clock))
+    (index,) = studio.epochs()
+    assert index.end is not None
+    for each in index.fragments:
+        assert (studio.root / each.path).stat().st_size == each.bytes
+        assert len(studio.counters_of(each)) >= each.frames - 1  # the last may be cut in the middle
+    numbers = [number for each in index.fragments for number in studio.counters_of(each)]
+    assert numbers == list(range(len(numbers)))
+
+
 def test_a_store_that_cannot_be_written_begins_no_epoch(
     studio: Studio, video: Path, clock: SimulatedClock
 ) -> None:
