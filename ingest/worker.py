@@ -27,9 +27,10 @@ PATIENCE_SECONDS = LONGEST_BROKER_SECONDS + 2.0
 """A worker that records takes no other camera so soon after the broker is back: whoever is there
 first sees nobody else, and would take everything, while the others go on recording."""
 TURN_SECONDS = 0.1
-GHOST_HEARTBEATS = 3.0
+GHOST_HEARTBEATS = 2.8
 """So long the broker may take to notice that a connection was cut on the way (22 to 27 s were seen
-at 10 s), and hold the seats for it, when its worker has long come back on another."""
+at 10 s), and hold the seats for it, when its worker has long come back on another. Under three, so
+that a camera never has two owners for longer than that."""
 
 
 class CameraSeat:

@@ -1,7 +1,8 @@
 """Who held which seat, and when: read from the workers' logs.
 
-A tenure begins with `seat.taken` and ends with `seat.released` or `seat.lost`, or with the death of
-the worker. While a worker is frozen it holds a seat only in its own mind: that time is left out.
+A tenure begins with `seat.taken` and ends with `seat.released` or `seat.lost`, with the death of
+the worker, or, for an ingest that goes on recording without its seat, when it stops. While a worker
+is frozen it holds a seat only in its own mind: that time is left out.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from tests.faults.scene import Death
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+STOPPED = "another worker has the seat"
 _ENDS = ("seat.released", "seat.lost")
 
 
@@ -72,13 +74,14 @@ def tenures(logs: Path, deaths: Sequence[Death]) -> list[Tenure]:
 
 def _lines(log: Path) -> Iterator[tuple[datetime, str, str]]:
     for line in log.read_text(errors="replace").splitlines():
-        if '"seat.' not in line:
+        if '"seat.' not in line and STOPPED not in line:
             continue
         try:
             said = json.loads(line)
         except ValueError:
             continue  # cut short by a kill
-        if said.get("action") in ("seat.taken", *_ENDS):
+        is_stopped = said.get("action") == "epoch.ended" and said["reason"] == STOPPED
+        if is_stopped or said.get("action") in ("seat.taken", *_ENDS):
             yield datetime.fromisoformat(said["time"]), said["action"], said["camera"]
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scene import Death
-from tests.faults.seats import NEVER, longest_overlap_seconds, take_overs, tenures
+from tests.faults.seats import (
+    NEVER,
+    STOPPED,
+    longest_overlap_seconds,
+    take_overs,
+    tenures,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -30,6 +36,20 @@ def test_a_tenure_ends_with_a_release_a_death_or_not_at_all(tmp_path: Path) -> N
     deaths = [Death("encoder-1", after(12))]
     spans = [(each.began_at, each.ended_at) for each in tenures(tmp_path, deaths)]
     assert spans == [(after(0), after(5)), (after(9), after(12)), (after(20), NEVER)]
+
+
+def test_an_ingest_that_lost_its_seat_holds_it_until_it_stops_recording(tmp_path: Path) -> None:
+    said(tmp_path, "ingest-1", (0, "taken"))
+    stopped = {
+        "time": after(40).isoformat(),
+        "action": "epoch.ended",
+        "camera": "c",
+        "reason": STOPPED,
+    }
+    with (tmp_path / "ingest-1.log").open("a") as log:
+        log.write(f"\n{json.dumps(stopped)}\n")
+    (tenure,) = tenures(tmp_path, [])
+    assert tenure.ended_at == after(40)
 
 
 def test_a_take_over_lasts_from_the_death_to_the_next_tenure(tmp_path: Path) -> None:
