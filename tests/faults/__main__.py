@@ -9,12 +9,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.faults.page import summary, write_page
+from tests.faults.page import PAGE, summary, write_page
 from tests.faults.scene import scene
 from tests.faults.strikes import ALL
 from tests.faults.trial import run
-
-PAGE = Path(__file__).parents[2] / "docs" / "RELIABILITY.md"
 
 
 def main() -> int:

@@ -110,7 +110,10 @@ def _read(picture: NDArray[np.uint8]) -> int:
 class Ledger:
     """Follows a frame store on a thread of its own."""
 
-    def __init__(self, frames: Path, cameras: Sequence[str]) -> None:
+    def __init__(
+        self, frames: Path, cameras: Sequence[str], look_seconds: float = LOOK_SECONDS
+    ) -> None:
+        self._look_seconds = look_seconds
         self._reader = FrameReader(frames)
         self._cameras = cameras
         self.stored: dict[Place, list[int]] = {}
@@ -133,7 +136,7 @@ class Ledger:
         self.look()
 
     def _run(self) -> None:
-        while not self._ended.wait(LOOK_SECONDS):
+        while not self._ended.wait(self._look_seconds):
             self.look()
 
     def look(self) -> None:

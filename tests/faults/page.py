@@ -1,5 +1,6 @@
 """docs/RELIABILITY.md: findings in, text out."""
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Final
 
 from tests.bench.machine import machine, versions
 from tests.bench.page import table
-from tests.faults.scene import CLIP_SECONDS, HEARTBEAT_SECONDS, REPLICAS
+from tests.faults.plan import CLIP_SECONDS
+from tests.faults.scene import HEARTBEAT_SECONDS, REPLICAS
 from tests.faults.trial import Findings
 
 LEAST_KILLS: Final = 100
@@ -17,6 +19,13 @@ OVERLAP_SECONDS: Final = 3.0 * HEARTBEAT_SECONDS
 _MIB: Final = 2**20
 WARM_SECONDS: Final = 60.0
 """After so long a worker has loaded what it loads."""
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "RELIABILITY.md"
+SECTION: Final = "<!-- {name} -->\n\n{text}\n<!-- end of {name} -->\n"
+"""A part of the page that another command writes."""
+_SECTIONS: Final = re.compile(
+    r"<!-- (?P<name>[a-z]+) -->\n.*?<!-- end of (?P=name) -->\n", re.DOTALL
+)
 
 _TEMPLATE: Final = """\
 # Reliability
@@ -143,23 +152,33 @@ def summary(found: Findings) -> str:
 
 
 def write_page(path: Path, found: Findings, arguments: str) -> None:
+    """Write all but the sections of other commands, which stay as they are."""
     kills = ", ".join(f"{stage} {count}" for stage, count in sorted(found.kills.items()))
-    path.write_text(
-        _TEMPLATE.format(
-            date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-            arguments=arguments,
-            seconds=found.seconds,
-            seed=found.seed,
-            replicas=REPLICAS,
-            clip_seconds=CLIP_SECONDS,
-            heartbeat=HEARTBEAT_SECONDS,
-            goals=goals(found),
-            kills=kills,
-            faults=faults(found),
-            warm=WARM_SECONDS,
-            memory=memory(found),
-            versions="\n".join(f"| {name} | {text} |" for name, text in versions().items()),
-            machine=machine(),
-        ),
-        encoding="utf-8",
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = _TEMPLATE.format(
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        arguments=arguments,
+        seconds=found.seconds,
+        seed=found.seed,
+        replicas=REPLICAS,
+        clip_seconds=CLIP_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
+        goals=goals(found),
+        kills=kills,
+        faults=faults(found),
+        warm=WARM_SECONDS,
+        memory=memory(found),
+        versions="\n".join(f"| {name} | {text} |" for name, text in versions().items()),
+        machine=machine(),
     )
+    sections = [each[0] for each in _SECTIONS.finditer(before)]
+    path.write_text("\n".join([text, *sections]), encoding="utf-8")
+
+
+def write_section(path: Path, name: str, text: str) -> None:
+    """Put a section into the page, in the place of the one of the same name."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    others = [each[0] for each in _SECTIONS.finditer(before) if each["name"] != name]
+    rest = _SECTIONS.sub("", before).rstrip("\n")
+    section = SECTION.format(name=name, text=text)
+    path.write_text("\n".join([f"{rest}\n", *others, section]), encoding="utf-8")

@@ -26,11 +26,11 @@ from deploy.local.store import Store
 from shared.config import ArchiveSettings
 from shared.objectstore import ObjectStore
 from tests.faults.doorway import Doorway, process_behind
+from tests.faults.plan import OTHER_FOOTAGE, Plan, make_footage
 from tests.gate import Gate
 from tests.line import Line, line
 from tests.rtsp import RtspServer
 from tests.services import BrokerService
-from tests.videos import make_video
 
 STAGES = ("ingest", "encoder", "archiver", "analyzer")
 REPLICAS = 2
@@ -38,10 +38,7 @@ AGAIN_SECONDS = 1.0
 """After so long a dead worker is started again."""
 HEARTBEAT_SECONDS = 10
 TURN_SECONDS = 0.1
-CLIP_SECONDS = 10
 FRAME_STORE_BYTES = 128 * 1024 * 1024
-SMALL, OTHER = (320, 180), (256, 144)
-"""Picture sizes."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,8 @@ class Scene:
     """Fragments whose files a strike deleted: camera, epoch, number."""
     restarts: int = 0
     is_tended: bool = True
+    away: set[str] = field(default_factory=set)
+    """Stages whose workers are not started again."""
     _due: dict[str, float] = field(default_factory=dict)
     _struck_at: dict[int, datetime] = field(default_factory=dict)
     """By process: when a strike killed it."""
@@ -160,7 +159,7 @@ class Scene:
             return
         now = time.monotonic()
         for name, worker in self.line.workers.items():
-            if worker.poll() is None:
+            if worker.poll() is None or name.partition("-")[0] in self.away:
                 continue
             if name not in self._due:
                 self._due[name] = now + AGAIN_SECONDS
@@ -225,7 +224,7 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, seed: int) -> Iterator[Scene]:
+def scene(folder: Path, seed: int, plan: Plan = Plan()) -> Iterator[Scene]:  # noqa: B008 - frozen
     """A house that is not started yet, below `folder`; whatever runs at the end is killed."""
     with ExitStack() as stack:
         broker, store = Broker(folder / "broker"), Store(folder / "store")
@@ -233,15 +232,17 @@ def scene(folder: Path, seed: int) -> Iterator[Scene]:
         stack.callback(broker.kill)
         store.start()
         stack.callback(store.kill)
-        files = _footage(folder / "footage")
+        files = make_footage(folder / "footage", plan.file_cameras)
         (folder / "frames").mkdir()
-        _mount_small(folder / "frames", stack)
+        if plan.has_small_disk:
+            _mount_small(folder / "frames", stack)
         rtsp = RtspServer()
         cameras: list[dict[str, Any]] = [
-            {"id": "file-1", "source": files["file-1"].as_uri(), "loop": True},
-            {"id": "file-2", "source": files["file-2"].as_uri(), "loop": True},
-            {"id": "rtsp-1", "source": rtsp.mount("rtsp-1", files["rtsp-1"])},
-            {"id": "rtsp-2", "source": rtsp.mount("rtsp-2", files["rtsp-2"])},
+            {"id": name, "source": path.as_uri(), "loop": True}
+            if name.startswith("file-")
+            else {"id": name, "source": rtsp.mount(name, path)}
+            for name, path in files.items()
+            if name != OTHER_FOOTAGE
         ]
         broker.wait_ready()
         store.wait_ready()
@@ -265,7 +266,7 @@ def scene(folder: Path, seed: int) -> Iterator[Scene]:
                 analysis={"interval_seconds": 10},
             )
         )
-        made.config["archive"] |= {"endpoint": doorway.url, "clip_seconds": CLIP_SECONDS}
+        made.config["archive"] |= {"endpoint": doorway.url, "clip_seconds": plan.clip_seconds}
         house = Scene(folder, broker, store, doorway, gates, made, rtsp, files, random.Random(seed))
         house.set_clock(0)
         stack.callback(house.end_cameras)
@@ -289,22 +290,3 @@ def write_at_once(path: Path, text: str) -> None:
     beside = path.with_suffix(".new")
     beside.write_text(text, encoding="ascii")
     os.replace(beside, path)
-
-
-def _footage(folder: Path) -> dict[str, Path]:
-    """Different lengths and key-frame distances, so that nothing beats in step."""
-    folder.mkdir()
-    recipes: dict[str, dict[str, Any]] = {
-        "file-1": {"seconds": 61, "gop_seconds": 1},
-        "file-2": {"seconds": 47, "gop_seconds": 2, "audio": None},
-        "rtsp-1": {"seconds": 67, "gop_seconds": 1},
-        "rtsp-2": {"seconds": 53, "gop_seconds": 1, "audio": None},
-        "rtsp-1-other": {"seconds": 31, "gop_seconds": 1, "size": OTHER},
-    }
-    return {
-        name: make_video(
-            folder / f"{name}.mp4",
-            **{"size": SMALL, "frames_per_second": 15, "bitrate": "200k", **recipe},
-        )
-        for name, recipe in recipes.items()
-    }

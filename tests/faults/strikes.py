@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from shared.framestore import FrameReader
 from tests.faults.doorway import Mood
+from tests.faults.plan import OTHER_FOOTAGE
 from tests.faults.scene import STAGES, Scene
 from tests.faults.steps import STEPS
 from tests.rtsp import RtspServer
@@ -193,7 +194,7 @@ def _stall_camera(scene: Scene) -> str:
 
 
 def _change_resolution(scene: Scene) -> str:
-    scene.rtsp.switch("rtsp-1", scene.files["rtsp-1-other"])
+    scene.rtsp.switch("rtsp-1", scene.files[OTHER_FOOTAGE])
     scene.pause(10)
     scene.rtsp.switch("rtsp-1", scene.files["rtsp-1"])
     return "rtsp-1, and back"

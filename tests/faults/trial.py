@@ -103,7 +103,7 @@ def run(
     scene.start()
     ledger.start()
     with watching(scene) as watch:
-        if not scene.until(lambda: _all_live(scene), START_SECONDS):
+        if not scene.until(lambda: all_live(scene), START_SECONDS):
             raise AssertionError("live did not begin")
         say("all cameras are live")
         for kind in program(seed, names):
@@ -118,7 +118,7 @@ def run(
         ledger.finish()
         scene.until(lambda: not _unstored(scene, ledger), SETTLE_SECONDS)
     say("looking at every frame")
-    verdict = judge(ledger.stored, list(_clips(scene)), scene.deleted, _told(scene))
+    verdict = judge(ledger.stored, list(clips_of(scene)), scene.deleted, _told(scene))
     return _findings(scene, seed, time.monotonic() - began, ledger, watch, verdict)
 
 
@@ -130,21 +130,25 @@ def _strike(scene: Scene, kind: str, say: Callable[[str], None]) -> None:
     say(f"{blow.began_at:%H:%M:%S}  {kind}: {blow.detail}")
 
 
-def _all_live(scene: Scene) -> bool:
+def all_live(scene: Scene) -> bool:
     return all(scene.line.media_sequence(camera) > 2 for camera in scene.cameras)
 
 
 def _unstored(scene: Scene, ledger: Ledger) -> bool:
-    held = {
+    return bool(ledger.stored.keys() - committed(scene) - scene.deleted)
+
+
+def committed(scene: Scene) -> set[Place]:
+    """All fragments that are in a clip, as the names in the bucket say."""
+    return {
         (camera, clip.identity.epoch, number)
         for camera in scene.cameras
         for clip in ClipFolder(scene.bucket, camera).everything().clips
         for number in range(clip.identity.first, clip.identity.last + 1)
     }
-    return bool(ledger.stored.keys() - held - scene.deleted)
 
 
-def _clips(scene: Scene) -> Iterator[Clip]:
+def clips_of(scene: Scene) -> Iterator[Clip]:
     for camera in scene.cameras:
         for each in manifests_in(scene.bucket, camera):
             numbers = numbers_in(scene.line.clip(each))
