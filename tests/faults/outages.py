@@ -163,9 +163,7 @@ class _Trial:
         lines, resident = self._log_lines(), self._resident()
         while (left := deadline - time.monotonic()) > 0:
             self._house.pause(min(LOOK_SECONDS, left))
-            for worker in self._house.living("archiver"):
-                held = self._house.line.figure(worker, "cradle_archiver_oldest_held_seconds")
-                self.held_seconds = max(self.held_seconds, held)
+            self.held_seconds = max(self.held_seconds, self._held_seconds())
         for name, now in times(processes(), names).items():
             stage, share = name.partition("-")[0], now.since(began[name]).total / seconds
             self.used[stage] = self.used.get(stage, 0.0) + share
@@ -173,6 +171,17 @@ class _Trial:
         for name, now_bytes in self._resident().items():
             stage, grown = name.partition("-")[0], now_bytes - resident.get(name, now_bytes)
             self.grown_bytes[stage] = max(self.grown_bytes.get(stage, grown), grown)
+
+    def _held_seconds(self) -> float:
+        name = "cradle_archiver_oldest_held_seconds"
+        return max(
+            (
+                self._house.line.figure(worker, f'{name}{{camera="{camera}"}}')
+                for worker in self._house.living("archiver")
+                for camera in self._house.cameras
+            ),
+            default=0.0,
+        )
 
     def _log_lines(self) -> int:
         return sum(self._house.line.log(name).count("\n") for name in self._house.line.workers)
