@@ -7,7 +7,7 @@ back to the head of what waits; if the worker dies, the broker gives it to the s
 from collections import deque
 from typing import Final
 
-from encoder.cursor import begins_fragment
+from encoder.cursor import Cursor, begins_fragment
 from shared.link import Delivery
 from shared.messages import Batch
 
@@ -33,10 +33,9 @@ class Backlog:
         """The one to be dealt with."""
         return self._waiting[0][0]
 
-    @property
-    def newest(self) -> Batch:
-        """The one that came last."""
-        return self._waiting[-1][0]
+    def newest_of(self, epoch: str) -> Batch:
+        """The one of an epoch, of which there is one, that came last."""
+        return next(batch for batch, _ in reversed(self._waiting) if batch.epoch == epoch)
 
     def has_newer_key_frame(self) -> bool:
         """A later fragment of the first one's epoch begins here."""
@@ -54,6 +53,17 @@ class Backlog:
             for each, _ in self._waiting
             if (each.epoch, each.fragment) == place
         )
+
+    def bring_forward(self, cursor: Cursor | None) -> bool:
+        """Put the batch that continues a run before all others, if it waits; whether it did."""
+        for place, (batch, _) in enumerate(self._waiting):
+            if cursor is not None and cursor.continued_by(batch):
+                self._waiting.rotate(-place)
+                found = self._waiting.popleft()
+                self._waiting.rotate(place)
+                self._waiting.appendleft(found)
+                return True
+        return False
 
     def leave_out(self) -> None:
         """The first one is not fed."""

@@ -8,7 +8,11 @@ with a key frame, the newest one if it is behind: catching up must cost less tha
 a machine that is short of time never recovers. Where the generation does not bear a hole, and at a
 new epoch or a failed child, the run ends and another begins with a new generation. That starts when
 a second of its input lies in the store: its first segment cannot end before, ffmpeg probes without
-waiting, and it can be looked up what the announced sound is like.
+waiting, and it can be looked up what the announced sound is like. Until then the run of the epoch
+before is fed what still comes of it: its writer may just be handing the camera over.
+
+A seat is given back between two fragments: what began before is published here, what begins after
+goes back to the queue, so that the successor leaves nothing out.
 """
 
 import threading
@@ -46,6 +50,10 @@ RIPE_AGE_SECONDS: Final = 2.0
 """... or its first batch has waited this long."""
 IDLE_SECONDS: Final = 10.0
 """When no batch comes for this long, what ffmpeg holds is let out: it would be old later."""
+HAND_OVER_SECONDS: Final = 3.0
+"""A seat is given back at the next key frame, if one comes within this time ..."""
+SILENT_SECONDS: Final = 1.0
+"""... and batches go on to come."""
 
 
 class Camera:
@@ -86,6 +94,7 @@ class Camera:
         self._fed_bytes = figures.FED_BYTES.labels(name)
         self._opened = False
         self._closing = False
+        self._part_by: float | None = None  # while the end of the open fragment is waited for
         self._runs = Succession(name, self, settings.live, folder, watcher, self._heard, clock, log)
 
     @property
@@ -126,7 +135,9 @@ class Camera:
         if self._runs.current is None:
             self._take_back()
         while self._opened and self._backlog and not self._waiting:
-            if not self._step(self._backlog.first):
+            if self._may_part():
+                self._part()
+            elif not self._step(self._backlog.first):
                 return
 
     def _take_back(self) -> None:
@@ -153,8 +164,8 @@ class Camera:
             case Step.RESUME:
                 return self._resume(batch, age_seconds)
             case Step.BEGIN:
-                self._break("epoch")
-                return self._begin(batch, age_seconds)
+                brought = self._backlog.bring_forward(self._cursor)
+                return brought or self._begin(batch, age_seconds)
             case Step.BREAK:
                 self._break(verdict.reason)
             case Step.LEAVE_OUT if self._cursor is not None:
@@ -190,12 +201,14 @@ class Camera:
     def _begin(self, batch: Batch, age_seconds: float) -> bool:
         """Begin a run with this batch; False if it has to wait for more of it."""
         if obstacle := self._obstacle(age_seconds):
+            self._break("epoch")
             return self._skip(obstacle)
-        newest = self._backlog.newest
+        newest = self._backlog.newest_of(batch.epoch)
         same = (newest.epoch, newest.fragment) == (batch.epoch, batch.fragment)
         seconds = (newest.captured_at - batch.captured_at).total_seconds()
         if same and seconds < RIPE_SECONDS and age_seconds < RIPE_AGE_SECONDS:
             return False
+        self._break("epoch")
         if self._in_turn and not self._turns.take():
             return self._skip("waits-its-turn")
         try:
@@ -290,9 +303,31 @@ class Camera:
             return
         self._runs.tick()
         self._work()
+        self._part_in_time()
         if not self._backlog and self._clock.monotonic() - self._fed_at > IDLE_SECONDS:
             self._break("idle")
         self._publication.tick()
+
+    def hand_over(self) -> None:
+        """Close with the end of the open fragment, so that a successor misses nothing."""
+        self._part_by = self._clock.monotonic() + HAND_OVER_SECONDS
+        self._work()
+        self._part_in_time()
+
+    def _part_in_time(self) -> None:
+        now = self._clock.monotonic()
+        if self._part_by is not None and (
+            self._runs.current is None or now > self._part_by or now - self._fed_at > SILENT_SECONDS
+        ):
+            self._part()
+
+    def _may_part(self) -> bool:
+        """The next batch is the first that a successor will want."""
+        return self._part_by is not None and not self._sent and begins_fragment(self._backlog.first)
+
+    def _part(self) -> None:
+        self._part_by = None
+        self.close()
 
     def close(self) -> None:
         """Let ffmpeg write what it has; `done` is set when that is published."""

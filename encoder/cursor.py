@@ -30,7 +30,7 @@ class Step(StrEnum):
     RESUME = "resume"
     """It begins at a key frame after a hole: feed it, if the generation bears that."""
     REPEATED = "repeated"
-    """It was fed already."""
+    """It was fed already, or is of an epoch that was left: a predecessor's last words."""
     LEAVE_OUT = "leave out"
     """The run goes on, or begins, at a later batch."""
     BREAK = "break"
@@ -76,10 +76,10 @@ class Cursor:
             return batch.part == self.part + 1 and batch.offset == self.end
         return batch.fragment == self.fragment + 1 and begins_fragment(batch)
 
-    def holds(self, batch: Batch) -> bool:
-        """The batch was fed already."""
-        place = (batch.fragment, batch.part)
-        return batch.epoch == self.epoch and place <= (self.fragment, self.part)
+    def is_past(self, batch: Batch) -> bool:
+        """The run is past this batch: it was fed already, or is of an epoch that was left."""
+        place = (batch.epoch, batch.fragment, batch.part)
+        return place <= (self.epoch, self.fragment, self.part)
 
 
 def begins_fragment(batch: Batch) -> bool:
@@ -89,7 +89,7 @@ def begins_fragment(batch: Batch) -> bool:
 
 def judge(cursor: Cursor | None, batch: Batch, age_seconds: float) -> Verdict:
     """What to do with `batch` when the run has got to `cursor` (None: there is no run)."""
-    if cursor is not None and cursor.holds(batch):
+    if cursor is not None and cursor.is_past(batch):
         return Verdict(Step.REPEATED, "repeated")
     if age_seconds > LIVE_BUDGET_SECONDS:
         return Verdict(Step.LEAVE_OUT, TOO_OLD)

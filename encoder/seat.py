@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from encoder import figures
-from encoder.camera import Camera
+from encoder.camera import HAND_OVER_SECONDS, Camera
 from encoder.generation import FLUSH_SECONDS
 from encoder.loop import Loop
 from encoder.publication import Facts
@@ -71,14 +71,17 @@ class CameraSeat:
         """Why it must be given back; None while all is well."""
         return self._camera.ended
 
-    def begin_close(self) -> None:
-        """Let ffmpeg write its last segment."""
-        if self._close_by is None:
-            self._close_by = self._context.clock.monotonic() + CLOSE_SECONDS
-            self._loop.call(self._camera, self._camera.close)
+    def begin_close(self, *, in_order: bool = True) -> None:
+        """Let ffmpeg write its last segment; in order, up to the end of the open fragment."""
+        if self._close_by is not None:
+            return
+        seconds = CLOSE_SECONDS + (HAND_OVER_SECONDS if in_order else 0)
+        self._close_by = self._context.clock.monotonic() + seconds
+        close = self._camera.hand_over if in_order else self._camera.close
+        self._loop.call(self._camera, close)
 
     def close(self, reason: str) -> None:
-        """Give the seat back once what ffmpeg holds is published, or after CLOSE_SECONDS."""
+        """Give the seat back once what ffmpeg holds is published, or time is over."""
         self.begin_close()
         if not self._wait_until_done(0):
             self._loop.call(None, partial(self._camera.abandon, reason))

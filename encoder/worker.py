@@ -53,7 +53,8 @@ class EncoderWorker:
                     self._turn(link, loop, seats)
                     stop.wait(seats.wait_seconds())
             finally:
-                self._release(seats, "the worker stops" if stop.is_set() else "the link is lost")
+                reason = "the worker stops" if stop.is_set() else "the link is lost"
+                self._release(seats, reason, in_order=stop.is_set())
                 if loop.stop():  # while its thread is stuck this process is not well
                     context.health.unfollow(loop)
 
@@ -71,7 +72,7 @@ class EncoderWorker:
 
     def _turn(self, link: Link, loop: Loop, seats: Seats) -> None:
         if self._context.thawed() or loop.froze.is_set():
-            self._release(seats, "the process was frozen")
+            self._release(seats, "the process was frozen", in_order=False)
             loop.froze.clear()
         elif loop.stuck_seconds > self._context.settings.broker.heartbeat_seconds:
             raise ChildFailed(
@@ -81,16 +82,18 @@ class EncoderWorker:
         for seat in _mine(seats):
             self._context.health.set(seat.name, seat.state)
             if seat.failed is not None:
-                self._give_back(seats, [seat], seat.failed)
+                self._give_back(seats, [seat], seat.failed, in_order=False)
         seats.scan()
 
-    def _release(self, seats: Seats, reason: str) -> None:
-        self._give_back(seats, _mine(seats), reason)
+    def _release(self, seats: Seats, reason: str, *, in_order: bool) -> None:
+        self._give_back(seats, _mine(seats), reason, in_order=in_order)
         seats.release_all(reason)
 
-    def _give_back(self, seats: Seats, given: list[CameraSeat], reason: str) -> None:
+    def _give_back(
+        self, seats: Seats, given: list[CameraSeat], reason: str, *, in_order: bool
+    ) -> None:
         for seat in given:
-            seat.begin_close()  # all at once: each may take a moment
+            seat.begin_close(in_order=in_order)  # all at once: each may take a moment
         for seat in given:
             seats.release(seat.name, reason)
             self._context.health.set(seat.name, None)

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from encoder import succession
 from encoder.backlog import MOST_HELD
-from encoder.camera import IDLE_SECONDS, RIPE_AGE_SECONDS, Camera
+from encoder.camera import IDLE_SECONDS, RIPE_AGE_SECONDS, SILENT_SECONDS, Camera
 from encoder.cursor import CATCH_UP_SECONDS, LIVE_BUDGET_SECONDS
 from encoder.loop import LoopWork
 from encoder.playlist import NAME, Playlist, Segment, parse
@@ -716,6 +716,71 @@ def test_giving_the_seat_back_publishes_the_last_segment_and_returns_the_rest(ro
     assert room.camera.done.is_set()
     assert len(room.playlist().segments) == 1
     assert not unfed.acked
+
+
+def test_a_seat_is_handed_over_between_two_fragments(room: Room) -> None:
+    generation = running(room, 2 * PARTS + 1)
+    room.camera.hand_over()
+    assert not generation.closed
+    last = room.go_on(PARTS - 1)
+    assert not generation.closed
+    (first,) = room.go_on()
+    assert generation.closed
+    assert all(letter.acked for letter in last)
+    assert not first.acked
+    generation.write_segment()
+    room.end(generation)
+    assert room.camera.done.is_set()
+    assert len(generation.fed) == 3 * PARTS
+
+
+def test_a_seat_is_not_kept_for_a_fragment_that_never_ends(room: Room) -> None:
+    generation = running(room, 2 * PARTS + 1)
+    room.camera.hand_over()
+    room.clock.advance(SILENT_SECONDS + 0.1)
+    room.camera.tick()
+    assert generation.closed
+    room.end(generation)
+    assert room.camera.done.is_set()
+
+
+def test_a_seat_without_a_run_is_free_at_once(room: Room) -> None:
+    room.camera.hand_over()
+    assert room.camera.done.is_set()
+
+
+def test_a_camera_that_changes_hands_at_ingest_loses_no_picture(room: Room) -> None:
+    """Who leaves writes on until it has seen that the next one writes."""
+    first = running(room, 2 * PARTS + 1)
+    left = (room.epoch, room.fragment, room.part)
+    room.new_epoch()
+    early = room.go_on()
+    taken, (room.epoch, room.fragment, room.part) = (room.epoch, room.fragment, room.part), left
+    late = room.go_on(PARTS - 1)
+    assert not first.closed
+    assert len(first.fed) == 3 * PARTS
+    room.epoch, room.fragment, room.part = taken
+    rest = room.go_on(PARTS)
+    (_, second) = FakeGeneration.made
+    assert first.closed
+    assert len(second.fed) == PARTS + 1
+    room.go_on(PARTS)
+    assert all(letter.acked for letter in (*early, *late, *rest))
+
+
+def test_the_last_words_of_an_epoch_that_was_left_break_nothing(room: Room) -> None:
+    running(room)
+    left = (room.epoch, room.fragment, room.part)
+    room.new_epoch()
+    room.go_on(2 * PARTS)
+    taken, (room.epoch, room.fragment, room.part) = (room.epoch, room.fragment, room.part), left
+    (late,) = room.go_on()
+    room.epoch, room.fragment, room.part = taken
+    room.go_on(PARTS)
+    (_, second) = FakeGeneration.made
+    assert late.acked
+    assert not second.closed
+    assert len(second.fed) == 3 * PARTS
 
 
 def test_a_dropped_camera_writes_nothing_more(room: Room) -> None:
