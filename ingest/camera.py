@@ -1,6 +1,7 @@
 """One camera's capture: connect, read, write epochs, and never give up.
 
-First, what a predecessor left open is closed. `run` is the retry loop with growing, jittered,
+First, what a predecessor left open is closed (all but the epoch of one that is just handing the
+camera over: `handover.py`). `run` is the retry loop with growing, jittered,
 capped pauses; `run_once` opens the source and carries packets until it breaks off or ends. An epoch
 begins at a key frame and ends when the source does, when time or parameters change under it, or
 when the capture is told to stop. A capture whose process was frozen ends: its seat may be
@@ -16,10 +17,11 @@ from pathlib import Path
 
 from ingest import figures
 from ingest.feed import Arrival, Feed, MediaPacket
+from ingest.handover import LATE_SECONDS, left_open
 from ingest.parameters import picture_size, sequence_parameters
 from ingest.pulse import Pulse
-from ingest.recording import LONGEST_FRAGMENT_SECONDS, Outlets, Recording
-from ingest.recovery import begin_epoch, recover
+from ingest.recording import LONGEST_FRAGMENT_SECONDS, BrokenEpoch, Outlets, Recording
+from ingest.recovery import INTERRUPTED, begin_epoch, recover
 from ingest.timeline import TICKS, EpochOver, Timeline
 from shared.backoff import LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock
@@ -47,6 +49,8 @@ class Surroundings:
     open_feed: OpenFeed
     outlets: Outlets
     tell: Tell
+    spare: Callable[[BrokenEpoch, float], None]
+    """Close this epoch in so many seconds, if its writer has not done it."""
     pulse: Pulse
     clock: Clock
     log: Log
@@ -80,9 +84,10 @@ class Capture:
         self._thread.start()
 
     @property
-    def is_recording(self) -> bool:
-        """An epoch is open."""
-        return self._recording is not None
+    def epoch(self) -> str | None:
+        """The one that is open."""
+        recording = self._recording
+        return None if recording is None else recording.epoch
 
     @property
     def closed(self) -> bool:
@@ -160,10 +165,14 @@ class Capture:
 
     def _recover(self) -> None:
         """Close what a predecessor left open. Raises SourceFailed if the disk does not allow it."""
+        camera, root = self.camera.id, self._around.root
+        spare, seconds = left_open(root / camera, self._clock.now()) or (None, 0.0)
         try:
-            recover(self._around.root, self.camera.id, self._log)
+            recover(root, camera, self._log, spare)
         except OSError as error:
             raise _unwritable(error) from error
+        if spare is not None:
+            self._around.spare(BrokenEpoch(camera, spare, INTERRUPTED), seconds + LATE_SECONDS)
         self._recovered = True
 
     def _carry(self, feed: Feed) -> None:

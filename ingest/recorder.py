@@ -2,7 +2,8 @@
 
 It outlives sessions with the broker: `link` is set while there is one. Without a link batches,
 samples and events are dropped (live is never old); fragments and ends of epochs wait in the index
-on the disk for their outbox.
+on the disk for their outbox. A camera that is handed over has no outbox here any more: what its
+capture still closes is published by the next holder, or, if none came, when this worker stops.
 """
 
 import threading
@@ -11,12 +12,13 @@ from contextlib import suppress
 
 from ingest import figures
 from ingest.camera import Capture, Surroundings
+from ingest.departures import Departures
 from ingest.index import Index
 from ingest.janitor import Janitor
 from ingest.open import open_feed
 from ingest.outbox import Outbox
 from ingest.pulse import Pulse
-from ingest.recording import Outlets
+from ingest.recording import BrokenEpoch, Outlets
 from ingest.sampling import Sampler
 from shared.config import CameraSettings
 from shared.errors import Misconfigured, Unavailable
@@ -49,6 +51,9 @@ class Recorder:
         self._gather_at = 0.0
         self._hurried: set[str] = set()
         """Cameras whose outbox must not wait for the next gathering."""
+        self._spared: list[tuple[float, BrokenEpoch]] = []
+        """Epochs that a leaver still writes, and when (monotonic) they are closed for it."""
+        self.departures = Departures(self._root, context.clock, self._log)
         self._check()
         store = ObjectStore(self._settings.archive)
         self._index = Index(self._root, self._on_line, context.clock, self._log)
@@ -60,6 +65,7 @@ class Recorder:
             open_feed=open_feed,
             outlets=Outlets(batch=self._on_batch, closed=self._index.put),
             tell=self._tell,
+            spare=self._spare,
             pulse=self.pulse,
             clock=context.clock,
             log=self._log,
@@ -87,6 +93,20 @@ class Recorder:
             if self._states.get(camera) != capture.state:
                 self._states[camera] = capture.state
                 self._context.health.set(camera, self._states[camera])
+        for camera in self.departures.turn():
+            self._forget(camera)
+        self._close_spared()
+
+    def _spare(self, epoch: BrokenEpoch, seconds: float) -> None:
+        self._spared.append((self._context.clock.monotonic() + seconds, epoch))
+
+    def _close_spared(self) -> None:
+        """Close what a leaver has not closed in its time, if the camera is still ours."""
+        now = self._context.clock.monotonic()
+        for due in [each for each in self._spared if each[0] <= now]:
+            self._spared.remove(due)
+            if due[1].camera in self.captures:
+                self._index.put(due[1])
 
     # -- captures -----------------------------------------------------------------------------
 
@@ -94,14 +114,41 @@ class Recorder:
         """The camera's capture, started if it does not run."""
         camera, analysis = settings.id, self._settings.analysis
         capture = self.captures.get(camera)
-        if capture is None or capture.closed:
-            self._outboxes[camera] = Outbox(self._root, camera, self._context.clock, self._log)
-            self._samplers[camera] = Sampler(
-                analysis.interval_seconds, analysis.pictures, analysis.heartbeat_seconds
-            )
-            capture = self.captures[camera] = Capture(settings, self._surroundings)
+        if capture is not None and not capture.closed:
+            return capture
+        self._outboxes[camera] = self._outbox(camera)
+        self._samplers[camera] = Sampler(
+            analysis.interval_seconds, analysis.pictures, analysis.heartbeat_seconds
+        )
+        capture = self.departures.take_back(camera)
+        if capture is None:
+            capture = Capture(settings, self._surroundings)
             capture.start()
+        self.captures[camera] = capture
         return capture
+
+    def _outbox(self, camera: str) -> Outbox:
+        return Outbox(self._root, camera, self._context.clock, self._log)
+
+    def hand_over(self, camera: str, reason: str) -> bool:
+        """Let a camera's capture record on while its seat is freed for another worker.
+
+        False if it should be stopped instead.
+        """
+        capture = self.captures.get(camera)
+        if capture is None or not self.departures.begin(capture, reason):
+            return False
+        del self.captures[camera]
+        self._samplers.pop(camera, None)
+        with suppress(OSError):
+            self._outboxes.pop(camera).close()
+        return True
+
+    def _forget(self, camera: str) -> None:
+        """The camera is not ours any more."""
+        if camera not in self.captures:
+            self._context.health.set(camera, None)
+            self._states.pop(camera, None)
 
     def stop_captures(self, cameras: Iterable[str], reason: str) -> None:
         """End captures in order, all at once, within STOP_SECONDS."""
@@ -114,13 +161,14 @@ class Recorder:
                 self._log.warning("camera holds on", action="camera.stuck", camera=camera)
             with suppress(OSError):
                 self._outboxes.pop(camera).close()
-            self._context.health.set(camera, None)
-            self._states.pop(camera, None)
+            self._forget(camera)
 
     def stop(self) -> None:
         """Cameras first, then the index, then what it has to say, if there is a link."""
         outboxes = list(self._outboxes.values())
         self.stop_captures(list(self.captures), "ingest was stopped")
+        self.departures.finish(STOP_SECONDS)
+        outboxes += [self._outbox(camera) for camera in self.departures.unfollowed]
         if not self._index.stop(STOP_SECONDS):
             self._log.warning("index not worked off, left to recovery", action="index.unfinished")
         if self.link is not None:

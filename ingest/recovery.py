@@ -69,9 +69,12 @@ def begin_epoch(folder: Path, began_at: datetime, stream: StreamParameters) -> N
         raise
 
 
-def recover(root: Path, camera: str, log: Log) -> list[EpochEnd]:
-    """Close every epoch of a camera that has no end; returns those ends. Raises OSError."""
-    epochs = FrameReader(root).epochs(camera)
+def recover(root: Path, camera: str, log: Log, spare: str | None = None) -> list[EpochEnd]:
+    """Close every epoch of a camera that has no end, except `spare`, whose writer is still at it.
+
+    Returns those ends. Raises OSError.
+    """
+    epochs = [epoch for epoch in FrameReader(root).epochs(camera) if epoch != spare]
     ends = [close_epoch(root, camera, epoch, INTERRUPTED, log) for epoch in epochs]
     return [end for end in ends if end is not None]
 

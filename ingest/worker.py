@@ -4,7 +4,9 @@ With the broker away the cameras go on being recorded, and what was written is p
 outboxes when it is back. A session opens a link, takes the seats of the captures that run, then
 scans for free cameras, keeps the queues declared and pumps the outboxes. A capture whose seat
 another worker has is stopped, but only after the time in which the broker notices that the other is
-this worker's own connection, cut on the way. Nothing else in a session ends a capture.
+this worker's own connection, cut on the way. Nothing else in a session ends a capture, but that it
+is handed over: a worker that is told to stop, or has more than its share, frees the seat first and
+records on until another records (`departures.py`).
 """
 
 import threading
@@ -19,7 +21,13 @@ from shared.errors import BadMessage, CradleError, Misconfigured, SeatTaken, Una
 from shared.link import Delivery, Link, Subscription
 from shared.messages import Stage
 from shared.seats import Seats
-from shared.topology import camera_queues, common_queues, ingest_seat_queue, stored_queue
+from shared.topology import (
+    camera_queues,
+    common_queues,
+    ingest_seat_queue,
+    presence_queue,
+    stored_queue,
+)
 from shared.worker import WorkerContext
 
 DECLARE_SECONDS = 10.0
@@ -27,6 +35,8 @@ PATIENCE_SECONDS = LONGEST_BROKER_SECONDS + 2.0
 """A worker that records takes no other camera so soon after the broker is back: whoever is there
 first sees nobody else, and would take everything, while the others go on recording."""
 TURN_SECONDS = 0.1
+LOOK_SECONDS = 0.5
+"""How often a worker that leaves looks whether others are there."""
 GHOST_HEARTBEATS = 2.8
 """So long the broker may take to notice that a connection was cut on the way (22 to 27 s were seen
 at 10 s), and hold the seats for it, when its worker has long come back on another. Under three, so
@@ -54,9 +64,11 @@ class CameraSeat:
         return self._seat.closed and not self._capture.closed
 
     def close(self, reason: str) -> None:
-        """Stop the capture, then free the seat. One whose seat was lost goes on: see `_retake`."""
-        if not self.is_lost:
-            self._recorder.stop_captures([self._capture.camera.id], reason)
+        """Free the seat; the capture ends as soon as another worker records, or at once if none is
+        to be waited for. One whose seat was lost goes on: see `_retake`."""
+        camera = self._capture.camera.id
+        if not self.is_lost and not self._recorder.hand_over(camera, reason):
+            self._recorder.stop_captures([camera], reason)
         self.free()
 
     def free(self) -> None:
@@ -158,6 +170,21 @@ class IngestWorker:
             recorder.pump(link)
             self._note_stored(link)
             stop.wait(TURN_SECONDS)
+        self._leave(recorder, link, seats)
+
+    def _leave(self, recorder: Recorder, link: Link, seats: Seats) -> None:
+        """Told to stop: record on while there is somebody who may take the cameras."""
+        seats.release_all("ingest was stopped")
+        presence, look_at, pause = presence_queue(Stage.INGEST), 0.0, threading.Event()
+        while recorder.departures.cameras:
+            link.check()
+            self._turn(recorder)
+            recorder.pump(link)
+            if self._context.clock.monotonic() >= look_at:
+                look_at = self._context.clock.monotonic() + LOOK_SECONDS
+                if link.declare(presence).consumers == 0:
+                    recorder.departures.end_all()
+            pause.wait(TURN_SECONDS)
 
     def _say_what_waits(self, recorder: Recorder, state: str | None) -> None:
         """The state of the cameras that nobody can take without a broker."""

@@ -14,7 +14,7 @@ from ingest.feed import Arrival, Feed, arrival
 from ingest.index import Index
 from ingest.open import open_feed
 from ingest.pulse import Pulse
-from ingest.recording import FIRST_BATCH_FRAMES, Closing, Outlets
+from ingest.recording import FIRST_BATCH_FRAMES, BrokenEpoch, Closing, Outlets
 from ingest.timeline import TICKS
 from shared.child import find_program
 from shared.clock import Clock, SimulatedClock
@@ -67,6 +67,7 @@ class Studio:
     lines: list[dict[str, Any]] = field(default_factory=list)
     """What was logged."""
     told: list[tuple[str, str, dict[str, str | int | float]]] = field(default_factory=list)
+    spared: list[tuple[BrokenEpoch, float]] = field(default_factory=list)
 
     _running: int = 0
 
@@ -97,6 +98,7 @@ class Studio:
             open_feed=open_with,
             outlets=Outlets(batch=self._batch, closed=self._closed),
             tell=lambda *event: self.told.append(event),
+            spare=lambda epoch, seconds: self.spared.append((epoch, seconds)),
             pulse=self.pulse,
             clock=self.clock,
             log=self.log,

@@ -37,7 +37,7 @@ _PATTERNS: Final = (
     (Cause.STREAM_CHANGED, r"the stream's parameters changed|it is another video now"),
     (Cause.FRAME_STORE, r"the (?:disk of the )?frame store "),
     (Cause.INGEST_DOWN, r"ingest was |this worker was frozen"),
-    (Cause.HANDED_OVER, r"fair share is|another worker has the seat"),
+    (Cause.HANDED_OVER, r"fair share is|another worker has the seat|handed over to"),
     (Cause.SOURCE_ENDED, r"source ended"),
     (
         Cause.CAMERA_OFFLINE,

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from deploy.local.ports import free_ports
 from deploy.local.status import fetch
+from ingest.recovery import INTERRUPTED
 from shared.framestore import INDEX_NAME, FrameReader, parse_index
 from shared.link import Delivery, Link
 from shared.messages import (
@@ -26,6 +27,7 @@ from shared.messages import (
     Event,
     Fragment,
     Sample,
+    Stage,
     read_archive_message,
     read_batch,
     read_event,
@@ -40,10 +42,13 @@ from shared.topology import (
     encoder_queue,
     ingest_seat_queue,
     lost_queue,
+    presence_queue,
     stored_queue,
 )
 from tests.gate import Gate
 from tests.ingest_studio import carried_by_ffmpeg, count_packets
+from tests.line import decode_counters as decode_media
+from tests.rtsp import RtspServer
 from tests.scenarios import Place, Running, Scenarios
 from tests.services import BrokerService
 from tests.support import eventually
@@ -573,6 +578,146 @@ def a_capture_whose_seat_was_taken_meanwhile_ends_its_epoch_and_stops(station: S
         assert station.stop("second") == 0
     station.until_told()
     station.check_store()
+
+
+# -- handed over in order -----------------------------------------------------------------------
+
+
+def counters_by_epoch(station: Station) -> dict[str, list[int]]:
+    """Frame numbers that are stored, in order, by epoch."""
+    reader = FrameReader(station.frames)
+    return {
+        epoch: decode_media(
+            b"".join(
+                reader.read(each.path, 0, each.bytes)
+                for each in reader.closed(CAMERA, epoch).fragments
+            )
+        )
+        for epoch in reader.epochs(CAMERA)
+    }
+
+
+def check_nothing_between(station: Station) -> None:
+    """Each epoch is whole, and the next holds the frame behind its last, or an earlier one."""
+    counters = list(counters_by_epoch(station).values())
+    assert len(counters) == 2
+    for numbers in counters:
+        assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    before, after = counters
+    assert before[0] < after[0] <= before[-1] + 1
+
+
+@scenario
+def a_worker_that_is_told_to_stop_records_until_the_next_one_does(station: Station) -> None:
+    with RtspServer() as server:
+        video = station.place.video(seconds=240, size=(160, 90))
+        station.config["cameras"] = [{"id": CAMERA, "source": server.mount("room", video)}]
+        station.start("first")
+        station.until_fragments(2)
+        station.start("second")
+        eventually(lambda: presence(station) == 2, SECONDS, "the second worker")
+        assert station.stop("first") == 0
+        (left,) = station.lines("handover.begun", "first")
+        eventually(lambda: station.states("second") == {CAMERA: "live"}, SECONDS)
+        count = len(station.told())
+        station.until_fragments(count + 2)
+        assert station.stop("second") == 0
+    station.until_told()
+    station.check_store()
+    check_nothing_between(station)
+    first, second = station.ends()
+    assert first.epoch == left["epoch"]
+    assert (first.reason, second.reason) == ("handed over to another worker", "ingest was stopped")
+    assert [each.epoch for each in station.told()] == sorted(each.epoch for each in station.told())
+
+
+@scenario
+def a_worker_that_joins_is_given_its_share_without_a_gap(station: Station) -> None:
+    with RtspServer() as server:
+        video = station.place.video(seconds=240, size=(160, 90))
+        names = [CAMERA, "camera-2"]
+        station.config["cameras"] = [
+            {"id": name, "source": server.mount(name, video)} for name in names
+        ]
+        station.start("first")
+        for name in names:
+            station.until_fragments(2, name)
+        station.start("second")
+        eventually(lambda: "live" in station.states("second").values(), SECONDS, "a fair share")
+        (given,) = eventually(lambda: station.states("second"), SECONDS)
+        eventually(lambda: given not in station.states("first"), SECONDS, "only the other's")
+        assert len(station.states("first")) == 1
+        for name in names:
+            station.until_fragments(len(station.told(name)) + 2, name)
+        assert station.stop("second") == 0
+        assert station.stop("first") == 0
+    if given == CAMERA:
+        reasons = [each.reason for each in station.ends()]
+        assert "handed over to another worker" in reasons
+
+
+@scenario
+def a_camera_that_nobody_takes_is_recorded_on_by_who_gave_it_up(station: Station) -> None:
+    """Two are there, and one of them may take none: what it does not take is taken back."""
+    with RtspServer() as server:
+        video = station.place.video(seconds=240, size=(160, 90))
+        names = [CAMERA, "camera-2"]
+        station.config["cameras"] = [
+            {"id": name, "source": server.mount(name, video)} for name in names
+        ]
+        station.start("first")
+        for name in names:
+            station.until_fragments(2, name)
+        for name in names:
+            station.link.declare(ingest_seat_queue(name))
+        ear = station.link.consume(
+            presence_queue(Stage.INGEST),
+            prefetch=1,
+            exclusive=False,
+            on_delivery=lambda delivery: delivery.ack(),
+            on_closed=lambda _: None,
+        )
+        eventually(lambda: station.lines("handover.begun", "first"), SECONDS, "a surplus")
+        ear.close()
+        eventually(lambda: len(station.lines("seat.taken", "first")) == 3, SECONDS, "taken back")
+        for name in names:
+            station.until_fragments(len(station.told(name)) + 2, name)
+        assert station.stop("first") == 0
+    for name in names:
+        (end,) = station.ends(name)
+        assert end.reason == "ingest was stopped"
+
+
+@scenario
+def who_is_killed_while_handing_over_is_closed_by_the_next(station: Station) -> None:
+    with RtspServer() as server:
+        video = station.place.video(seconds=240, size=(160, 90))
+        station.config["cameras"] = [{"id": CAMERA, "source": server.mount("room", video)}]
+        station.start("first")
+        station.until_fragments(2)
+        ear = station.link.consume(
+            presence_queue(Stage.INGEST),
+            prefetch=1,
+            exclusive=False,
+            on_delivery=lambda delivery: delivery.ack(),
+            on_closed=lambda _: None,
+        )
+        station.signal(signal.SIGTERM, "first")
+        eventually(lambda: station.lines("seat.released", "first"), SECONDS, "the seat freed")
+        station.kill("first")
+        ear.close()
+        station.start("second")
+        count = len(station.told())
+        station.until_fragments(count + 3)
+        eventually(lambda: len(station.ends()) == 1, SECONDS, "closed")
+        assert station.stop("second") == 0
+    station.until_told()
+    station.check_store()
+    assert station.ends()[0].reason == INTERRUPTED
+
+
+def presence(station: Station) -> int:
+    return station.link.declare(presence_queue(Stage.INGEST)).consumers
 
 
 # -- the disk -----------------------------------------------------------------------------------
