@@ -37,6 +37,8 @@ REPLICAS = 2
 AGAIN_SECONDS = 1.0
 """After so long a dead worker is started again."""
 HEARTBEAT_SECONDS = 10
+STOP_SECONDS = 40.0
+"""An orderly stop takes no longer."""
 TURN_SECONDS = 0.1
 FRAME_STORE_BYTES = 128 * 1024 * 1024
 
@@ -85,6 +87,8 @@ class Scene:
     _due: dict[str, float] = field(default_factory=dict)
     _struck_at: dict[int, datetime] = field(default_factory=dict)
     """By process: when a strike killed it."""
+    _told: set[int] = field(default_factory=set)
+    """Processes that were told to stop."""
     _frozen: set[str] = field(default_factory=set)
 
     @property
@@ -164,7 +168,8 @@ class Scene:
             if name not in self._due:
                 self._due[name] = now + AGAIN_SECONDS
                 struck_at = self._struck_at.pop(worker.pid, None)
-                self.deaths.append(Death(name, struck_at or datetime.now(UTC)))
+                if worker.pid not in self._told:
+                    self.deaths.append(Death(name, struck_at or datetime.now(UTC)))
             elif now >= self._due[name]:
                 del self._due[name]
                 self.restarts += 1
@@ -184,6 +189,13 @@ class Scene:
         self._struck_at[process.pid] = datetime.now(UTC)
         process.kill()
         process.wait(10)
+
+    def stop(self, worker: str) -> None:
+        """Tell it to stop, as a rolling restart does, and wait until it has."""
+        process = self.line.workers[worker]
+        self._told.add(process.pid)
+        process.terminate()
+        self.until(lambda: process.poll() is not None, STOP_SECONDS)
 
     def kill_behind(self, port: int) -> None:
         """SIGKILL the worker whose connection comes from this port of loopback."""
@@ -219,7 +231,7 @@ class Scene:
         for name in [name for name in self.line.workers if name.startswith("ingest-")]:
             self.line.workers[name].terminate()
         for name in [name for name in self.line.workers if name.startswith("ingest-")]:
-            self.line.workers.pop(name).wait(40)
+            self.line.workers.pop(name).wait(STOP_SECONDS)
         self.is_tended = True
 
 

@@ -31,13 +31,13 @@ STEPPED_SECONDS: Final = 12.0
 Strike = Callable[[Scene], str]
 
 
-def _kill(stage: str) -> Strike:
+def _one_of(stage: str, end: Callable[[Scene, str], None]) -> Strike:
     def strike(scene: Scene) -> str:
         living = scene.living(stage)
         if not living:
             return "nobody was there"
         victim = scene.random.choice(living)
-        scene.kill(victim)
+        end(scene, victim)
         return victim
 
     return strike
@@ -274,9 +274,13 @@ def _poison(scene: Scene) -> str:
     return camera
 
 
-KILLS: Final[dict[str, Strike]] = {f"kill {stage}": _kill(stage) for stage in STAGES}
+KILLS: Final[dict[str, Strike]] = {f"kill {stage}": _one_of(stage, Scene.kill) for stage in STAGES}
 OTHERS: Final[dict[str, Strike]] = {
     **STEPS,
+    **{
+        f"{stage} told to stop": _one_of(stage, Scene.stop)
+        for stage in ("ingest", "encoder", "archiver")
+    },
     "kill all workers": _kill_all,
     **{f"freeze {stage} briefly": _freeze(stage, 1, 8) for stage in STAGES},
     "freeze ingest": _freeze("ingest", 30, 40),

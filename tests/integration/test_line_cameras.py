@@ -3,14 +3,17 @@
 import hashlib
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import av
 import pytest
 
+from deploy.local.status import fetch
 from shared.config import ArchiveSettings
 from tests.line import Line, decode_counters, line
 from tests.rtsp import RtspServer
+from tests.support import eventually
 from tests.videos import make_video, read_counter
 
 CAMERA = "camera-1"
@@ -114,3 +117,36 @@ def test_mpeg4_part_2_and_hevc_are_both_live_and_archived(
             assert runs_on(stored, 200)
             assert made.archived_counters(camera, read_counter) == stored
             assert {each.stream.video_codec for each in made.manifests(camera)} == {codec}
+
+
+def test_workers_that_are_replaced_one_by_one_leave_no_gap_in_live_or_archive(
+    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings, rtsp: RtspServer
+) -> None:
+    video = tmp_path / "room.mp4"
+    make_video(video, size=(320, 180), frames_per_second=15, seconds=120)
+    camera = {"id": CAMERA, "source": rtsp.mount("room", video)}
+    live = {"playlist_segments": 60}
+    with line(tmp_path, broker_url, archive_settings, [camera], live=live) as made:
+        made.start("ingest-1", "encoder-1", "archiver-1")
+        sequence = made.until_live(CAMERA, beyond=3)
+        for leaver, follower in (
+            ("encoder-1", "encoder-2"),
+            ("ingest-1", "ingest-2"),
+            ("archiver-1", "archiver-2"),
+            ("encoder-2", "encoder-1"),
+        ):
+            made.start(follower)
+            eventually(partial(fetch, f"http://127.0.0.1:{made.ports[follower]}/healthz"), 20)
+            sequence = made.until_live(CAMERA, beyond=sequence + 1)
+            assert made.stop(leaver) == {leaver: 0}
+            sequence = made.until_live(CAMERA, beyond=sequence + 2)
+        shown = [decode_counters(each, read_counter) for each in segments(made, CAMERA)]
+        made.stop("ingest-2")
+        made.until_archived(CAMERA, 30)
+        assert made.archived_counters(CAMERA, read_counter) == made.stored_counters(CAMERA)
+        stored = set(made.stored_counters(CAMERA))
+    assert stored == set(range(min(stored), max(stored) + 1))
+    assert all(runs_on(numbers, 120 * 15) for numbers in shown)
+    seen = [number for numbers in shown for number in numbers]
+    assert set(seen) == set(range(min(seen), max(seen) + 1))
+    assert len(seen) - len(set(seen)) < 2 * 15, "only while both recorded is anything shown twice"
