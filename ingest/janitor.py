@@ -98,7 +98,9 @@ class Janitor:
             over_bytes=over * own / total if total else 0,  # the other workers do their part
         )
         for reason, fragments in chosen.items():
-            self._delete(reason, fragments)
+            for camera in mine:
+                with self._alone(camera):
+                    self._delete(reason, [each for each in fragments if each.camera == camera])
         for shelf in seen:
             with self._alone(shelf.folder.name):
                 self._remove_empty_epochs(shelf)

@@ -2,8 +2,9 @@
 
 A fragment that must go and is not known to be stored may be stored all the same: its `stored` event
 got lost. So it is noted on the disk first; once the bucket answers, it is asked which of them a
-clip holds, and for the others a custody record says what was lost and why. With the bucket away the
-notes wait, and the disk is kept free meanwhile.
+clip holds, and for the others a custody record says what was lost and why, unless the file is still
+there: who noted it was killed, or could not delete it. With the bucket away the notes wait, and the
+disk is kept free meanwhile.
 """
 
 import os
@@ -19,7 +20,7 @@ from ingest.shelf import Kept
 from shared.clipfolder import ClipFolder, days_between
 from shared.custody import FragmentsLost, write_custody
 from shared.errors import BadMessage, CradleError, StoreUnavailable
-from shared.identity import parse_clip_key
+from shared.identity import fragment_path, parse_clip_key
 from shared.log import Log
 from shared.messages import CameraId, EpochId, FragmentNumber, ShortText, Stage
 from shared.objectstore import ObjectStore
@@ -76,6 +77,7 @@ class Losses:
             for path in sorted((self._root / camera).glob("deleted-*.json")):
                 try:
                     self._report(Note.model_validate_json(path.read_bytes()))
+                    path.unlink()
                 except StoreUnavailable as error:
                     self._log.warning("losses not reported", action="losses.wait", reason=error)
                     return
@@ -84,12 +86,9 @@ class Losses:
                     self._log.error(
                         "loss not reported", action="losses.kept", camera=camera, reason=error
                     )
-                    continue
                 except ValidationError as error:
                     self._log.error("note unreadable", action="losses.unreadable", reason=error)
                     path.rename(path.with_suffix(".unreadable"))
-                    continue
-                path.unlink()
 
     def _write(self) -> None:
         while self._unwritten:
@@ -102,8 +101,9 @@ class Losses:
 
     def _report(self, note: Note) -> None:
         """Raises StoreUnavailable, BadMessage."""
-        committed = self._committed(note)
-        lost = [each for each in note.fragments if each.number not in committed]
+        gone = [each for each in note.fragments if not self._is_there(note, each.number)]
+        committed = self._committed(note) if gone else Ranges()
+        lost = [each for each in gone if each.number not in committed]
         for run in runs(lost):
             record = FragmentsLost(
                 camera=note.camera,
@@ -126,6 +126,9 @@ class Losses:
                 last=record.last,
                 reason=note.reason,
             )
+
+    def _is_there(self, note: Note, number: int) -> bool:
+        return (self._root / fragment_path(note.camera, note.epoch, number)).exists()
 
     def _committed(self, note: Note) -> Ranges:
         """Fragments of the note's epoch that committed clips hold.

@@ -22,6 +22,7 @@ from shared.link import Delivery, Link, Subscription
 from shared.messages import Stage
 from shared.seats import Seats
 from shared.topology import (
+    Queue,
     camera_queues,
     common_queues,
     ingest_seat_queue,
@@ -199,10 +200,19 @@ class IngestWorker:
     def _declare(self, link: Link, cameras: Iterable[str]) -> None:
         """Queues deleted by a hand come back."""
         for queue in common_queues():
-            link.declare(queue)
+            self._declare_if_possible(link, queue)
         for camera in cameras:
             for queue in camera_queues(camera):
-                link.declare(queue)
+                self._declare_if_possible(link, queue)
+
+    def _declare_if_possible(self, link: Link, queue: Queue) -> None:
+        """One queue that was made with other arguments must stop neither recording nor the rest."""
+        try:
+            link.declare(queue)
+        except Misconfigured as error:
+            self._log.error(
+                "queue refused", action="queue.misconfigured", queue=queue.name, reason=str(error)
+            )
 
     # -- seats --------------------------------------------------------------------------------
 
@@ -220,7 +230,7 @@ class IngestWorker:
         )
         if camera not in recorder.captures:
             for queue in camera_queues(camera):
-                link.declare(queue)
+                self._declare_if_possible(link, queue)
         stored = link.consume(
             stored_queue(camera),
             prefetch=100,

@@ -7,6 +7,9 @@ when nobody consumes it; with more than the fair share it gives one back, so tha
 its part free within a few scans. But not soon after it has taken one: a worker that was killed is
 back a second after the others took over its cameras, and each change of hands costs a camera's
 recording seconds.
+
+A camera that the broker refuses (its queue was made with other arguments, by another version or by
+hand) is left alone for a while and said aloud; the others go on.
 """
 
 import math
@@ -15,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from shared.clock import Clock
-from shared.errors import SeatTaken
+from shared.errors import Misconfigured, SeatTaken
 from shared.link import Link, Subscription
 from shared.log import Log
 from shared.messages import Stage
@@ -23,6 +26,10 @@ from shared.topology import Queue, presence_queue
 
 SETTLED_SECONDS = 10.0
 """After a seat was taken, for so long none is given back to share fairly."""
+
+
+REFUSED_SECONDS = 30.0
+"""After so long a camera that the broker refused is tried again."""
 
 
 class CameraWork(Protocol):
@@ -69,6 +76,8 @@ class Seats:
         self._presence: Subscription | None = None
         self._taken_at = -math.inf
         self._take_from = -math.inf
+        self._refused: dict[str, float] = {}
+        """Cameras that the broker refused, and until when (monotonic) they are left alone."""
         self.held: dict[str, CameraWork] = {}
 
     def be_patient(self, seconds: float) -> None:
@@ -76,7 +85,10 @@ class Seats:
         self._take_from = self._clock.monotonic() + seconds
 
     def scan(self) -> None:
-        """One turn. Raises LinkLost or Unavailable when the broker does not answer."""
+        """One turn. Raises LinkLost or Unavailable when the broker does not answer.
+
+        Raises Misconfigured if it refuses every camera, and none is held.
+        """
         self._link.check()  # with the link all subscriptions close: that ends nobody's work here
         for camera in [camera for camera, work in self.held.items() if work.closed]:
             self.held.pop(camera).close("it has ended by itself")
@@ -95,7 +107,7 @@ class Seats:
         for camera in free:
             if len(self.held) >= share:
                 return
-            self._try(camera)
+            self._try_unless_refused(camera)
 
     def _count_workers(self) -> int:
         if self._presence is None or self._presence.closed:
@@ -107,6 +119,25 @@ class Seats:
                 on_closed=lambda _reason: None,
             )
         return self._link.declare(self._presence_queue).consumers
+
+    def _try_unless_refused(self, camera: str) -> None:
+        now = self._clock.monotonic()
+        if now < self._refused.get(camera, -math.inf):
+            return
+        try:
+            self._try(camera)
+        except Misconfigured as error:
+            self._refused[camera] = now + REFUSED_SECONDS
+            if not self.held and self._refused.keys() >= set(self._cameras):
+                raise
+            self._log.error(
+                "camera refused by the broker",
+                action="seat.misconfigured",
+                camera=camera,
+                reason=str(error),
+            )
+        else:
+            self._refused.pop(camera, None)
 
     def _try(self, camera: str) -> None:
         if self._link.declare(self._queue_of(camera)).consumers > 0:

@@ -498,6 +498,25 @@ def a_queue_deleted_by_hand_comes_back(station: Station) -> None:
 
 
 @scenario
+def a_queue_that_was_made_with_other_arguments_stops_no_recording(station: Station) -> None:
+    """Made by another version, or by hand: the live picture of one camera has to wait, no more."""
+    mine = encoder_queue(CAMERA)
+    host = station.url.rpartition("/")[2]
+    station.broker.call("DELETE", f"/api/queues/{host}/{mine.name}")
+    station.link.declare(Queue(mine.name, {**mine.arguments, "x-max-length": 1}))
+    station.config["cameras"].append(camera("camera-2", station.place))
+    station.start()
+    for name in (CAMERA, "camera-2"):
+        station.until_fragments(3, name)
+    (line, *_) = station.lines("queue.misconfigured")
+    assert line["queue"] == mine.name
+    assert "delete_queue" in line["reason"]
+    assert station.stop() == 0
+    for name in (CAMERA, "camera-2"):
+        assert station.until_told(name) == station.closed(name)
+
+
+@scenario
 def a_seat_lost_alone_is_taken_again_and_the_recording_goes_on(station: Station) -> None:
     station.start()
     station.until_fragments(1)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import SimulatedClock
-from shared.errors import LinkLost, SeatTaken
+from shared.errors import LinkLost, Misconfigured, SeatTaken
 from shared.link import QueueState
 from shared.log import get_logger
 from shared.messages import Stage
-from shared.seats import SETTLED_SECONDS, Seats, fair_share
+from shared.seats import REFUSED_SECONDS, SETTLED_SECONDS, Seats, fair_share
 from shared.topology import ingest_seat_queue, presence_queue
 
 CAMERAS = [f"camera-{number}" for number in range(7)]
@@ -210,6 +210,43 @@ def test_a_seat_lost_in_a_race_is_left_alone(
     monkeypatch.setattr(worker, "declare", lambda _queue: QueueState(0, 0))
     worker.seats.scan()
     assert not worker.seats.held
+
+
+def refuse(worker: Worker, monkeypatch: pytest.MonkeyPatch, *cameras: str) -> None:
+    """Their queues were made with other arguments."""
+    real = worker.declare
+    names = {ingest_seat_queue(camera).name for camera in cameras}
+
+    def declare(queue: Any) -> QueueState:
+        if queue.name in names:
+            raise Misconfigured(f"{queue.name} was made with other arguments")
+        return real(queue)
+
+    monkeypatch.setattr(worker, "declare", declare)
+
+
+def test_a_camera_that_the_broker_refuses_keeps_nobody_from_the_others(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(broker)
+    with monkeypatch.context() as patch:
+        refuse(worker, patch, CAMERAS[3])
+        worker.seats.scan()
+        assert worker.seats.held.keys() == {*CAMERAS} - {CAMERAS[3]}
+    worker.seats.scan()
+    assert CAMERAS[3] not in worker.seats.held, "it is left alone for a while"
+    worker.clock.advance(REFUSED_SECONDS)
+    worker.seats.scan()
+    assert worker.seats.held.keys() == {*CAMERAS}
+
+
+def test_where_the_broker_refuses_every_camera_a_person_must_act(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(broker)
+    refuse(worker, monkeypatch, *CAMERAS)
+    with pytest.raises(Misconfigured, match="other arguments"):
+        worker.seats.scan()
 
 
 def test_giving_everything_back_leaves_no_presence(broker: Broker) -> None:
