@@ -7,8 +7,12 @@ ingest has closed, frame by frame, and watchers look at live, at the bucket and 
 end ingest is stopped, the archiver gets time to store what there is, and every clip is decoded and
 compared with the ledger: lost, duplicated, reordered, overwritten.
 
-    scene.py     the house on trial          ledger.py    what was stored against what is archived
-    doorway.py   the way to the store        watch.py     live, memory, seats, overwritten objects
-    strikes.py   the faults                  steps.py     kills at a named step
-    trial.py     one run, and its findings   page.py      docs/RELIABILITY.md
+    scene.py, plan.py           the house on trial
+    doorway.py                  the way to the store
+    strikes.py, surroundings.py the faults; steps.py: kills at a named step
+    trial.py                    one run, and its findings
+    ledger.py                   what was stored against what is archived
+    watch.py, seats.py          live, memory and overwritten objects; who held which seat
+    outages.py, endured.py      a stage or a service is away for an hour
+    page.py                     docs/RELIABILITY.md
 """

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -69,12 +70,17 @@ Machine: {machine}
 """
 
 
+def _count(what: Sequence[str]) -> str:
+    return f"{len(what)}: {', '.join(what)}" if what else "0"
+
+
 def goals(found: Findings) -> str:
     """What was to be reached, and whether it was."""
     verdict, total = found.verdict, sum(found.kills.values())
     worst_cut = max(found.cut_off_seconds, default=0.0)
     checks: list[tuple[str, str, bool]] = [
         (f"at least {LEAST_KILLS} workers killed", str(total), total >= LEAST_KILLS),
+        ("workers that ended by themselves", _count(found.fallen), not found.fallen),
         (
             "closed fragments in no clip",
             f"{len(verdict.lost)} of {verdict.fragments} ({verdict.frames} frames)",

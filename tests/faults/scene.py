@@ -77,6 +77,8 @@ class Scene:
     random: random.Random
     deaths: list[Death] = field(default_factory=list)
     freezes: list[Death] = field(default_factory=list)
+    fallen: list[str] = field(default_factory=list)
+    """Workers that ended and were neither killed nor told to."""
     blows: list[Blow] = field(default_factory=list)
     deleted: set[tuple[str, str, int]] = field(default_factory=set)
     """Fragments whose files a strike deleted: camera, epoch, number."""
@@ -170,6 +172,8 @@ class Scene:
                 struck_at = self._struck_at.pop(worker.pid, None)
                 if worker.pid not in self._told:
                     self.deaths.append(Death(name, struck_at or datetime.now(UTC)))
+                    if struck_at is None:
+                        self.fallen.append(f"{name}, exit code {worker.returncode}")
             elif now >= self._due[name]:
                 del self._due[name]
                 self.restarts += 1

@@ -5,28 +5,22 @@ A function returns what it did in a few words, for the page; what it changed, it
 
 import json
 import os
-import secrets
 import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
-from shared.framestore import FrameReader
+from tests.faults import surroundings
 from tests.faults.doorway import Mood
-from tests.faults.plan import OTHER_FOOTAGE
 from tests.faults.scene import STAGES, Scene
 from tests.faults.steps import STEPS
-from tests.rtsp import RtspServer
 
 DETECTION_SECONDS: Final = 27.0
 """A silent peer is noticed after at most so long, at a heartbeat of 10 s."""
 READY_SECONDS: Final = 60.0
 ALARM_SECONDS: Final = 12.0
-FULL_SECONDS: Final = 12.0
-STEPPED_SECONDS: Final = 12.0
 
 Strike = Callable[[Scene], str]
 
@@ -177,103 +171,6 @@ def _doorway(mood: Mood, seconds: float) -> Strike:
     return strike
 
 
-# -- cameras ----------------------------------------------------------------------------------
-
-
-def _drop_cameras(scene: Scene) -> str:
-    scene.rtsp.drop_connections()
-    return "all connections closed"
-
-
-def _stall_camera(scene: Scene) -> str:
-    seconds = scene.random.uniform(12, 20)
-    scene.rtsp.stall("rtsp-2")
-    scene.pause(seconds)
-    scene.rtsp.resume("rtsp-2")
-    return f"rtsp-2 silent for {seconds:.0f} s"
-
-
-def _change_resolution(scene: Scene) -> str:
-    scene.rtsp.switch("rtsp-1", scene.files[OTHER_FOOTAGE])
-    scene.pause(10)
-    scene.rtsp.switch("rtsp-1", scene.files["rtsp-1"])
-    return "rtsp-1, and back"
-
-
-def _kill_cameras(scene: Scene) -> str:
-    """The cameras lose power, and come back."""
-    scene.rtsp.kill()
-    seconds = scene.random.uniform(3, 8)
-    scene.pause(seconds)
-    scene.rtsp = RtspServer(scene.rtsp.port)
-    for name in ("rtsp-1", "rtsp-2"):
-        scene.rtsp.mount(name, scene.files[name])
-    return f"both away for {seconds:.0f} s"
-
-
-# -- disk and clock ---------------------------------------------------------------------------
-
-
-def _fill_disk(scene: Scene) -> str:
-    if not scene.line.frames.is_mount():
-        return "not done: no disk of its own may be mounted here"
-    ballast = scene.line.frames / "ballast"
-    with suppress(OSError), ballast.open("wb") as file:
-        while True:
-            file.write(bytes(65536))
-    scene.pause(FULL_SECONDS)
-    ballast.unlink()
-    return f"for {FULL_SECONDS:.0f} s"
-
-
-def _delete_fragments(scene: Scene) -> str:
-    """The two that were closed last: they are hardly archived yet."""
-    camera = scene.random.choice(scene.cameras)
-    reader = FrameReader(scene.line.frames)
-    for epoch in reversed(reader.epochs(camera)):
-        for fragment in reader.closed(camera, epoch).fragments[-2:]:
-            scene.deleted.add((camera, epoch, fragment.fragment))
-            reader.local_path(fragment.path).unlink(missing_ok=True)
-        break
-    return camera
-
-
-def _step_clock(scene: Scene) -> str:
-    """All clocks of the machine, and back again."""
-    seconds = scene.random.choice((-40, 40))
-    scene.set_clock(seconds)
-    scene.pause(STEPPED_SECONDS)
-    scene.set_clock(0)
-    return f"by {seconds:+d} s and back after {STEPPED_SECONDS:.0f} s"
-
-
-# -- messages ---------------------------------------------------------------------------------
-
-
-def _poison(scene: Scene) -> str:
-    camera = scene.random.choice(scene.cameras)
-    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    reference = {"schema": 1, "camera": camera, "epoch": "0" * 20, "fragment": 0}
-    poisons = {
-        f"fragment.{camera}": [
-            "{",
-            secrets.token_hex(2000),
-            json.dumps({"schema": 9, "kind": "fragment"}),
-            json.dumps({**reference, "kind": "fragment", "path": "../../../etc/passwd"}),
-            json.dumps({**reference, "kind": "fragment", "bytes": 2**62, "captured_at": later}),
-        ],
-        f"batch.{camera}": ["", "[]", json.dumps({**reference, "kind": "batch", "offset": -1})],
-        f"sample.{camera}": ["null", json.dumps({"schema": 1, "kind": "sample"})],
-    }
-    for key, bodies in poisons.items():
-        for body in bodies:
-            message = {"routing_key": key, "payload": body, "payload_encoding": "string"}
-            scene.management.call(
-                "POST", "/api/exchanges/%2F/cradle.frames/publish", {"properties": {}, **message}
-            )
-    return camera
-
-
 KILLS: Final[dict[str, Strike]] = {f"kill {stage}": _one_of(stage, Scene.kill) for stage in STAGES}
 OTHERS: Final[dict[str, Strike]] = {
     **STEPS,
@@ -302,14 +199,15 @@ OTHERS: Final[dict[str, Strike]] = {
     "store slow": _doorway("slow", 20),
     "store's answers lost": _doorway("losing", 12),
     "store silent": _doorway("held", 20),
-    "camera connections closed": _drop_cameras,
-    "camera silent": _stall_camera,
-    "camera changes resolution": _change_resolution,
-    "cameras killed": _kill_cameras,
-    "frame store full": _fill_disk,
-    "fragments deleted": _delete_fragments,
-    "clock stepped": _step_clock,
-    "poison messages": _poison,
+    "camera connections closed": surroundings.drop_cameras,
+    "camera silent": surroundings.stall_camera,
+    "camera changes resolution": surroundings.change_resolution,
+    "cameras killed": surroundings.kill_cameras,
+    "frame store full": surroundings.fill_disk,
+    "frame store read-only": surroundings.make_read_only,
+    "fragments deleted": surroundings.delete_fragments,
+    "clock stepped": surroundings.step_clock,
+    "poison messages": surroundings.poison,
 }
 LONELY_KILLS: Final = {*KILLS, *(name for name in STEPS if name.startswith("kill archiver"))}
 """Of one worker, while another of its stage lives and nothing else is wrong."""

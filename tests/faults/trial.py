@@ -45,6 +45,8 @@ class Findings:
     verdict: Verdict
     kills: dict[str, int]
     """Deaths of workers, by stage."""
+    fallen: Sequence[str]
+    """Workers that ended by themselves."""
     blows: Sequence[Blow]
     stalls: dict[str, float]
     """By kind of fault, the longest time without a new segment, of any camera (seconds)."""
@@ -199,6 +201,7 @@ def _findings(
         seconds,
         verdict,
         kills,
+        scene.fallen,
         scene.blows,
         stalls,
         back,

@@ -39,6 +39,7 @@ def test_no_fault_loses_repeats_or_overwrites_anything(tmp_path: Path) -> None:
     assert found.verdict.is_clean, found.verdict
     assert found.verdict.frames > 0
     assert not found.missed
+    assert not found.fallen
     assert not found.overwritten
     assert not found.live_faults
     assert found.taken
