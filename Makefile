@@ -1,6 +1,6 @@
 # For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
 #   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=path/to/a/video.mp4
-# For developers: lint, test-unit, test-integration, bench, faults, lock.
+# For developers: lint, test-unit, test-integration, bench, faults, outages, lock.
 # test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 
 PYTHON ?= python3
@@ -11,7 +11,7 @@ RUNTIME_STAMP := .venv/.runtime
 DEV_STAMP     := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench faults lock clean
+.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench faults outages lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -58,6 +58,9 @@ bench: setup-dev
 
 faults: setup-dev
 	$(BIN)/python -m tests.faults
+
+outages: setup-dev
+	$(BIN)/python -m tests.faults.outages
 
 # Needs uv (`pip install uv`). The locks name no index host.
 LOCK := uv pip compile pyproject.toml deploy/build.in --generate-hashes --strip-extras \
