@@ -184,7 +184,7 @@ class Capture:
             if arrival is not None and arrival.is_video:
                 video_at = now
                 self._video(feed, arrival)
-                if self._recording is not None:
+                if self._recording is not None and self._recording.has_key_frame:
                     recorded_at = now
                 elif now - recorded_at > LONGEST_FRAGMENT_SECONDS:
                     raise SourceFailed(f"no key frame came for {now - recorded_at:.0f} s")

@@ -93,6 +93,11 @@ class Recording:
         self._end_pts: int | None = None
         self._damaged = 0
 
+    @property
+    def has_key_frame(self) -> bool:
+        """A fragment is open; without one nothing is kept until the next key frame."""
+        return self._open is not None
+
     def video(self, packet: MediaPacket, place: Place, is_key: bool) -> None:
         """Append a video packet; a key frame may begin a new fragment. Raises SourceFailed."""
         fragment = self._open

@@ -535,6 +535,19 @@ def test_video_without_a_key_frame_is_given_up(
     assert studio.epochs() == []
 
 
+def test_video_whose_only_key_frame_is_damaged_is_given_up(
+    studio: Studio, videos: Videos, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CannotCarry("the key frame is damaged")
+
+    monkeypatch.setattr(GrowingFragment, "_append", refuse)
+    film = videos(seconds=125, size=(64, 36), frames_per_second=2, gop_seconds=200)
+    with pytest.raises(SourceFailed, match="no key frame came for 120 s"):
+        studio.carry(HandFeed(film, clock=clock))
+    assert studio.fragments == []
+
+
 def test_a_frozen_process_ends_its_captures(
     studio: Studio, video: Path, clock: SimulatedClock
 ) -> None:
