@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.page import summary
+from tests.faults.page import BATCH_SECONDS, OVERLAP_SECONDS, summary
 from tests.faults.scene import scene
 from tests.faults.steps import STEPS
 from tests.faults.trial import run
@@ -43,3 +43,5 @@ def test_no_fault_loses_repeats_or_overwrites_anything(tmp_path: Path) -> None:
     assert not found.overwritten
     assert not found.live_faults
     assert found.taken
+    assert found.overlap_seconds <= OVERLAP_SECONDS
+    assert max(found.cut_off_seconds) <= 2 * BATCH_SECONDS, "the machine may be busy"
