@@ -27,6 +27,7 @@ from pika.adapters.select_connection import IOLoop
 from prometheus_client import Counter
 from pydantic import SecretStr
 
+from shared.clock import SystemClock
 from shared.errors import BrokerUnavailable, LinkLost, Misconfigured, SeatTaken, Unavailable
 from shared.log import redact
 from shared.topology import EXCHANGES, LOST, Queue
@@ -384,6 +385,7 @@ class Link:
             "x-cradle-exchange": delivery.exchange,
             "x-cradle-routing-key": delivery.routing_key,
             "x-cradle-worker": self._name,
+            "x-cradle-lost-at": SystemClock().now().isoformat(timespec="milliseconds"),
         }
 
         def confirmed(good: bool) -> None:

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "up": "start everything on this machine, and show how it is",
     "check": "validate the configuration and reach every camera, the broker and the store",
     "coverage": "what is stored of a day, and why the rest is not",
+    "lost": "the messages that nobody could obey: list them, show one, send them again",
 }
 """Name and purpose; the module is `deploy.command.<name>`."""
 
