@@ -55,6 +55,24 @@ def take_connections(data: Path | None, config: Path) -> None:
             os.environ.setdefault(variable, value)
 
 
+def demand_store(content: Mapping[str, Any]) -> None:
+    """Raises Misconfigured if nobody has said which object store is meant."""
+    _demand("archive.endpoint", "store", content)
+
+
+def demand_broker(content: Mapping[str, Any]) -> None:
+    """Raises Misconfigured if nobody has said which broker is meant."""
+    _demand("broker.url", "broker", content)
+
+
+def _demand(key: str, what: str, content: Mapping[str, Any]) -> None:
+    if not is_given(key, content):
+        raise Misconfigured(
+            f"{key}: is not given; name it, or add --data DIR to ask the {what} of the "
+            "`cradle up` that runs there"
+        )
+
+
 def is_given(key: str, content: Mapping[str, Any]) -> bool:
     """Whether the file or the environment names `section.name`."""
     section, _, name = key.partition(".")

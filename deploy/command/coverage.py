@@ -42,18 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
     connections.take_connections(arguments.data, arguments.config)
     content = config.read_mapping(arguments.config)
     settings = config.from_mapping(content)
-    if not connections.is_given("archive.endpoint", content):
-        raise Misconfigured(
-            "archive.endpoint: is not given; name it, or add --data DIR to ask the store of the "
-            "`cradle up` that runs there"
-        )
+    connections.demand_store(content)
     clock = SystemClock()
     now = clock.now()
     day = parse_date(arguments.date, now, settings.zone)
     bounds = day_bounds(day, settings.zone, now)
     store = ObjectStore(settings.archive)
     found = []
-    for camera in _cameras(arguments.camera, settings):
+    for camera in cameras_of(arguments.camera, settings):
         evidence, coverage = of_camera(store, settings, camera, bounds, clock)
         if evidence.recording_since is None and settings.camera(camera) is None:
             raise Misconfigured(
@@ -83,7 +79,8 @@ def of_camera(
     return evidence, cover(evidence, bounds, clock.now(), rules)
 
 
-def _cameras(chosen: str | None, settings: Settings) -> list[str]:
+def cameras_of(chosen: str | None, settings: Settings) -> list[str]:
+    """The one that was named, or all of the configuration. Raises Misconfigured."""
     if chosen is None:
         if not settings.cameras:
             raise Misconfigured("cameras: there is none; add one, or name it with --camera")

@@ -72,11 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     connections.take_connections(arguments.data, arguments.config)
     content = config.read_mapping(arguments.config)
     settings = config.from_mapping(content)
-    if not connections.is_given("broker.url", content):
-        raise Misconfigured(
-            "broker.url: is not given; name it, or add --data DIR to ask the broker of the "
-            "`cradle up` that runs there"
-        )
+    connections.demand_broker(content)
     with (
         Link(settings.broker.url, "cradle lost", settings.broker.heartbeat_seconds) as link,
         _received(link, arguments.limit) as (total, found),

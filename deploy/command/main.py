@@ -2,7 +2,8 @@
 
 A subcommand is a module with `add_arguments(parser)` and `run(arguments) -> int`, the exit code.
 What goes wrong is one sentence on standard error: exit code 2 when a person must change something
-(as for wrong options), 1 when something outside is away, 130 on Ctrl-C.
+(as for wrong options), 1 when something outside is away, 130 on Ctrl-C. Whoever looks for damage
+and finds some (`verify`) ends with 3.
 """
 
 import argparse
@@ -19,6 +20,7 @@ COMMANDS: Final = {
     "up": "start everything on this machine, and show how it is",
     "check": "validate the configuration and reach every camera, the broker and the store",
     "coverage": "what is stored of a day, and why the rest is not",
+    "verify": "hold the clips in the bucket against their manifests, byte for byte",
     "lost": "the messages that nobody could obey: list them, show one, send them again",
 }
 """Name and purpose; the module is `deploy.command.<name>`."""
