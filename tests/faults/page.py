@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -11,11 +11,13 @@ from tests.bench.machine import machine, versions
 from tests.bench.page import table
 from tests.faults.plan import CLIP_SECONDS
 from tests.faults.scene import HEARTBEAT_SECONDS, REPLICAS
+from tests.faults.strikes import DETECTION_SECONDS, LONELY_KILLS
 from tests.faults.trial import Findings
 
 LEAST_KILLS: Final = 100
 TAKE_OVER_SECONDS: Final = 3.0
 BATCH_SECONDS: Final = 0.5
+BACK_SECONDS: Final = 5.0
 OVERLAP_SECONDS: Final = 3.0 * HEARTBEAT_SECONDS
 _MIB: Final = 2**20
 WARM_SECONDS: Final = 60.0
@@ -74,6 +76,51 @@ def _count(what: Sequence[str]) -> str:
     return f"{len(what)}: {', '.join(what)}" if what else "0"
 
 
+def _worst(times: Mapping[str, float], is_meant: Callable[[str], bool]) -> tuple[float, str]:
+    """The longest of the kinds that are meant, and in words."""
+    meant = {kind: seconds for kind, seconds in times.items() if is_meant(kind)}
+    if not meant:
+        return 0.0, "not tried"
+    kind = max(meant, key=lambda each: meant[each])
+    return meant[kind], f"{meant[kind]:.1f} s ({kind})"
+
+
+def _is_death(kind: str) -> bool:
+    return kind in LONELY_KILLS or kind.startswith("kill ingest")
+
+
+def _is_broker(kind: str) -> bool:
+    return kind in {"kill broker", "kill broker and ingest", "broker loses its data"}
+
+
+def _must_be_noticed(kind: str) -> bool:
+    is_silence = kind.startswith(("freeze ", "network of ")) or kind == "camera silent"
+    return is_silence and not kind.endswith("briefly") and kind != "freeze broker"
+
+
+def live_goals(found: Findings) -> list[tuple[str, str, bool]]:
+    """How soon live is back."""
+    limit = f"{BACK_SECONDS:g} s"
+    after_death, death_words = _worst(found.back, _is_death)
+    after_broker, broker_words = _worst(found.back, _is_broker)
+    noticed, noticed_words = _worst(found.stalls, _must_be_noticed)
+    longest = DETECTION_SECONDS + BACK_SECONDS
+    return [
+        (f"live back within {limit} of a worker's death", death_words, after_death <= BACK_SECONDS),
+        (
+            f"live back within {limit} of the broker accepting connections",
+            broker_words,
+            after_broker <= BACK_SECONDS,
+        ),
+        (
+            f"live still for at most {DETECTION_SECONDS:g} s (detection) + {limit} after a freeze, "
+            "a cut, or a silent camera",
+            noticed_words,
+            noticed <= longest,
+        ),
+    ]
+
+
 def goals(found: Findings) -> str:
     """What was to be reached, and whether it was."""
     verdict, total = found.verdict, sum(found.kills.values())
@@ -114,6 +161,7 @@ def goals(found: Findings) -> str:
             f"worst {worst_cut:.2f} s, of {len(found.cut_off_seconds)}",
             worst_cut <= BATCH_SECONDS,
         ),
+        *live_goals(found),
         (
             "playlists that went back or ended",
             str(len(found.live_faults)),
