@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from deploy.local.ports import free_ports
 from deploy.local.status import fetch
+from ingest.handover import HANDED_OVER
 from ingest.recovery import INTERRUPTED
 from shared.framestore import INDEX_NAME, FrameReader, parse_index
 from shared.link import Delivery, Link
@@ -626,81 +627,82 @@ def check_nothing_between(station: Station) -> None:
     assert before[0] < after[0] <= before[-1] + 1
 
 
-@scenario
-def a_worker_that_is_told_to_stop_records_until_the_next_one_does(station: Station) -> None:
+@contextmanager
+def recording_rtsp(station: Station, *names: str) -> Iterator[None]:
+    """Cameras whose picture goes on whoever looks, recorded by the worker `first`."""
     with RtspServer() as server:
         video = station.place.video(seconds=240, size=(160, 90))
-        station.config["cameras"] = [{"id": CAMERA, "source": server.mount("room", video)}]
+        station.config["cameras"] = [
+            {"id": name, "source": server.mount(name, video)} for name in names
+        ]
         station.start("first")
-        station.until_fragments(2)
+        for name in names:
+            station.until_fragments(2, name)
+        yield
+
+
+@contextmanager
+def somebody_else(station: Station) -> Iterator[None]:
+    """Another worker, by its presence alone: it takes no camera."""
+    ear = station.link.consume(
+        presence_queue(Stage.INGEST),
+        prefetch=1,
+        exclusive=False,
+        on_delivery=lambda delivery: delivery.ack(),
+        on_closed=lambda _: None,
+    )
+    yield
+    ear.close()
+
+
+def until_more(station: Station, *names: str) -> None:
+    """Recording goes on."""
+    for name in names:
+        station.until_fragments(len(station.told(name)) + 2, name)
+
+
+@scenario
+def a_worker_that_is_told_to_stop_records_until_the_next_one_does(station: Station) -> None:
+    with recording_rtsp(station, CAMERA):
         station.start("second")
         eventually(lambda: presence(station) == 2, SECONDS, "the second worker")
         assert station.stop("first") == 0
         (left,) = station.lines("handover.begun", "first")
         eventually(lambda: station.states("second") == {CAMERA: "live"}, SECONDS)
-        count = len(station.told())
-        station.until_fragments(count + 2)
+        until_more(station, CAMERA)
         assert station.stop("second") == 0
     station.until_told()
     station.check_store()
     check_nothing_between(station)
     first, second = station.ends()
     assert first.epoch == left["epoch"]
-    assert (first.reason, second.reason) == ("handed over to another worker", "ingest was stopped")
+    assert (first.reason, second.reason) == (HANDED_OVER, "ingest was stopped")
     assert [each.epoch for each in station.told()] == sorted(each.epoch for each in station.told())
 
 
 @scenario
 def a_worker_that_joins_is_given_its_share_without_a_gap(station: Station) -> None:
-    with RtspServer() as server:
-        video = station.place.video(seconds=240, size=(160, 90))
-        names = [CAMERA, "camera-2"]
-        station.config["cameras"] = [
-            {"id": name, "source": server.mount(name, video)} for name in names
-        ]
-        station.start("first")
-        for name in names:
-            station.until_fragments(2, name)
+    names = (CAMERA, "camera-2")
+    with recording_rtsp(station, *names):
         station.start("second")
         eventually(lambda: "live" in station.states("second").values(), SECONDS, "a fair share")
         (given,) = eventually(lambda: station.states("second"), SECONDS)
         eventually(lambda: given not in station.states("first"), SECONDS, "only the other's")
         assert len(station.states("first")) == 1
-        for name in names:
-            station.until_fragments(len(station.told(name)) + 2, name)
+        until_more(station, *names)
         assert station.stop("second") == 0
         assert station.stop("first") == 0
-    if given == CAMERA:
-        reasons = [each.reason for each in station.ends()]
-        assert "handed over to another worker" in reasons
+    assert HANDED_OVER in [each.reason for each in station.ends(given)]
 
 
 @scenario
 def a_camera_that_nobody_takes_is_recorded_on_by_who_gave_it_up(station: Station) -> None:
-    """Two are there, and one of them may take none: what it does not take is taken back."""
-    with RtspServer() as server:
-        video = station.place.video(seconds=240, size=(160, 90))
-        names = [CAMERA, "camera-2"]
-        station.config["cameras"] = [
-            {"id": name, "source": server.mount(name, video)} for name in names
-        ]
-        station.start("first")
-        for name in names:
-            station.until_fragments(2, name)
-        for name in names:
-            station.link.declare(ingest_seat_queue(name))
-        ear = station.link.consume(
-            presence_queue(Stage.INGEST),
-            prefetch=1,
-            exclusive=False,
-            on_delivery=lambda delivery: delivery.ack(),
-            on_closed=lambda _: None,
-        )
-        eventually(lambda: station.lines("handover.begun", "first"), SECONDS, "a surplus")
-        ear.close()
+    names = (CAMERA, "camera-2")
+    with recording_rtsp(station, *names):
+        with somebody_else(station):
+            eventually(lambda: station.lines("handover.begun", "first"), SECONDS, "a surplus")
         eventually(lambda: len(station.lines("seat.taken", "first")) == 3, SECONDS, "taken back")
-        for name in names:
-            station.until_fragments(len(station.told(name)) + 2, name)
+        until_more(station, *names)
         assert station.stop("first") == 0
     for name in names:
         (end,) = station.ends(name)
@@ -709,25 +711,13 @@ def a_camera_that_nobody_takes_is_recorded_on_by_who_gave_it_up(station: Station
 
 @scenario
 def who_is_killed_while_handing_over_is_closed_by_the_next(station: Station) -> None:
-    with RtspServer() as server:
-        video = station.place.video(seconds=240, size=(160, 90))
-        station.config["cameras"] = [{"id": CAMERA, "source": server.mount("room", video)}]
-        station.start("first")
-        station.until_fragments(2)
-        ear = station.link.consume(
-            presence_queue(Stage.INGEST),
-            prefetch=1,
-            exclusive=False,
-            on_delivery=lambda delivery: delivery.ack(),
-            on_closed=lambda _: None,
-        )
-        station.signal(signal.SIGTERM, "first")
-        eventually(lambda: station.lines("seat.released", "first"), SECONDS, "the seat freed")
-        station.kill("first")
-        ear.close()
+    with recording_rtsp(station, CAMERA):
+        with somebody_else(station):
+            station.signal(signal.SIGTERM, "first")
+            eventually(lambda: station.lines("seat.released", "first"), SECONDS, "the seat freed")
+            station.kill("first")
         station.start("second")
-        count = len(station.told())
-        station.until_fragments(count + 3)
+        until_more(station, CAMERA)
         eventually(lambda: len(station.ends()) == 1, SECONDS, "closed")
         assert station.stop("second") == 0
     station.until_told()
