@@ -68,6 +68,10 @@ class CameraArchive:
 
     # -- the seat -------------------------------------------------------------------------------
 
+    def is_ready_to_close(self) -> bool:
+        """Always: what has begun goes on and harms nobody."""
+        return True
+
     def close(self, reason: str) -> None:
         """Give the seat back; what is not acknowledged returns to the queue."""
         if not self.closed:

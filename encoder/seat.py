@@ -80,6 +80,12 @@ class CameraSeat:
         close = self._camera.hand_over if in_order else self._camera.close
         self._loop.call(self._camera, close)
 
+    def is_ready_to_close(self) -> bool:
+        """What ffmpeg holds is published, or time is over."""
+        self.begin_close()
+        late = self._context.clock.monotonic() >= (self._close_by or 0)
+        return late or self._camera.done.is_set()
+
     def close(self, reason: str) -> None:
         """Give the seat back once what ffmpeg holds is published, or time is over."""
         self.begin_close()

@@ -64,6 +64,10 @@ class CameraSeat:
         """The seat went, and the capture goes on."""
         return self._seat.closed and not self._capture.closed
 
+    def is_ready_to_close(self) -> bool:
+        """Always: the capture ends behind the seat's back."""
+        return True
+
     def close(self, reason: str) -> None:
         """Free the seat; the capture ends as soon as another worker records, or at once if none is
         to be waited for. One whose seat was lost goes on: see `_retake`."""

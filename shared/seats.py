@@ -28,6 +28,8 @@ SETTLED_SECONDS = 10.0
 """After a seat was taken, for so long none is given back to share fairly."""
 
 
+LEAVING_SECONDS = 0.2
+"""Between scans while a seat is given back: somebody waits for it."""
 REFUSED_SECONDS = 30.0
 """After so long a camera that the broker refused is tried again."""
 
@@ -40,8 +42,12 @@ class CameraWork(Protocol):
         """It has ended by itself: the seat was lost, or the work cannot go on."""
         ...
 
+    def is_ready_to_close(self) -> bool:
+        """Begin to come to an end; asked again and again until `close` will take no time."""
+        ...
+
     def close(self, reason: str) -> None:
-        """Give the seat back in order, within a few seconds."""
+        """Give the seat back in order; within a few seconds if it was not ready to."""
         ...
 
 
@@ -78,6 +84,8 @@ class Seats:
         self._take_from = -math.inf
         self._refused: dict[str, float] = {}
         """Cameras that the broker refused, and until when (monotonic) they are left alone."""
+        self._leaving: dict[str, str] = {}
+        """A camera that is held until its work has come to an end, and why."""
         self.held: dict[str, CameraWork] = {}
 
     def be_patient(self, seconds: float) -> None:
@@ -92,14 +100,18 @@ class Seats:
         self._link.check()  # with the link all subscriptions close: that ends nobody's work here
         for camera in [camera for camera, work in self.held.items() if work.closed]:
             self.held.pop(camera).close("it has ended by itself")
+            self._leaving.pop(camera, None)
             self._log.warning("seat lost", action="seat.lost", camera=camera)
         workers = self._count_workers()
         share = fair_share(len(self._cameras), workers, self._max_cameras)
-        if len(self.held) > share:
-            if self._clock.monotonic() - self._taken_at < SETTLED_SECONDS:
-                return
-            self.release(next(reversed(self.held)), f"fair share is {share} of {workers} workers")
-            return
+        is_settled = self._clock.monotonic() - self._taken_at >= SETTLED_SECONDS
+        if len(self.held) > share and is_settled and not self._leaving:
+            reason = f"fair share is {share} of {workers} workers"
+            self._leaving[next(reversed(self.held))] = reason
+        for camera, reason in list(self._leaving.items()):
+            if self.held[camera].is_ready_to_close():
+                self.release(camera, reason)
+                return  # the next one in the next scan
         if self._clock.monotonic() < self._take_from:
             return
         free = [camera for camera in self._cameras if camera not in self.held]
@@ -151,6 +163,7 @@ class Seats:
 
     def release(self, camera: str, reason: str) -> None:
         """Give one seat back."""
+        self._leaving.pop(camera, None)
         self.held.pop(camera).close(reason)
         self._log.info("seat given back", action="seat.released", camera=camera, reason=reason)
 
@@ -164,4 +177,6 @@ class Seats:
 
     def wait_seconds(self) -> float:
         """Until the next scan; jittered so that replicas do not scan in step."""
+        if self._leaving:
+            return LEAVING_SECONDS
         return random.uniform(0.8, 1.2)

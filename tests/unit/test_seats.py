@@ -13,7 +13,7 @@ from shared.errors import LinkLost, Misconfigured, SeatTaken
 from shared.link import QueueState
 from shared.log import get_logger
 from shared.messages import Stage
-from shared.seats import REFUSED_SECONDS, SETTLED_SECONDS, Seats, fair_share
+from shared.seats import LEAVING_SECONDS, REFUSED_SECONDS, SETTLED_SECONDS, Seats, fair_share
 from shared.topology import ingest_seat_queue, presence_queue
 
 CAMERAS = [f"camera-{number}" for number in range(7)]
@@ -40,7 +40,11 @@ class Hold:
         broker.consume(name, self, exclusive)
         self.closed = False
         self.reason = ""
+        self.is_slow = False
         self._holders = broker.consumers[name]
+
+    def is_ready_to_close(self) -> bool:
+        return not self.is_slow
 
     def close(self, reason: str = "") -> None:
         self.closed, self.reason = True, reason
@@ -169,6 +173,34 @@ def test_who_has_just_taken_over_gives_nothing_back_to_one_that_is_started_again
     second.clock.advance(0.1)
     second.seats.scan()
     assert len(second.seats.held) == len(CAMERAS) - 1
+
+
+def test_who_waits_for_the_end_of_its_work_takes_over_from_the_dead_meanwhile(
+    broker: Broker,
+) -> None:
+    """ffmpeg may take seconds to write its last segment: nobody else's picture waits for that."""
+    first, second = Worker(broker), Worker(broker)
+    first.seats.scan()
+    second.seats.scan()
+    first.settle()
+    for hold in first.taken:
+        hold.is_slow = True
+    for _ in range(3):
+        first.seats.scan()
+    assert sorted(first.seats.held) == CAMERAS, "one is to be given back, and is not at its end yet"
+    assert first.seats.wait_seconds() == LEAVING_SECONDS
+    for hold in first.taken:
+        hold.is_slow = False
+    first.seats.scan()
+    assert len(first.seats.held) == len(CAMERAS) - 1
+    second.seats.scan()
+    (taken,) = second.seats.held
+    for hold in first.taken:
+        hold.is_slow = True
+    first.seats.scan()
+    second.die()
+    first.seats.scan()
+    assert taken in first.seats.held
 
 
 def test_a_patient_worker_takes_nothing_before_its_time(broker: Broker) -> None:
