@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.camera import Capture
-from ingest.handover import HAND_OVER_SECONDS, HANDED_OVER, has_followed, leave, stay
+from ingest.handover import HAND_OVER_SECONDS, HANDED_OVER, leave, newest_epoch, stay
 from shared.clock import Clock
 from shared.errors import Unavailable
 from shared.framestore import FrameReader
@@ -22,6 +22,8 @@ from shared.source import SourceKind
 class _Departure:
     capture: Capture
     epoch: str
+    newest: str
+    """The last epoch that there was then."""
     reason: str
     """Why the seat was freed."""
     until: float
@@ -55,14 +57,15 @@ class Departures:
         if epoch is None or camera.address.kind is SourceKind.DEVICE:
             return False
         try:
+            newest = newest_epoch(self._reader, camera.id)
             leave(self._root / camera.id, epoch, self._clock.now())
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             self._log.warning(
                 "cannot hand over", action="handover.failed", camera=camera.id, reason=error
             )
             return False
         until = self._clock.monotonic() + HAND_OVER_SECONDS
-        self._all[camera.id] = _Departure(capture, epoch, reason, until)
+        self._all[camera.id] = _Departure(capture, epoch, newest, reason, until)
         self._log.info(
             "recording until another worker does",
             action="handover.begun",
@@ -95,16 +98,16 @@ class Departures:
         return gone
 
     def _look(self, camera: str, departure: _Departure) -> None:
-        if self._is_followed(camera, departure.epoch):
+        if self._is_followed(camera, departure.newest):
             self._end(departure, HANDED_OVER)
         elif departure.capture.epoch != departure.epoch:
             self._end(departure, departure.reason)
         elif self._clock.monotonic() >= departure.until:
             self._end(departure, f"{departure.reason}, and nobody came")
 
-    def _is_followed(self, camera: str, epoch: str) -> bool:
+    def _is_followed(self, camera: str, newest: str) -> bool:
         try:
-            return has_followed(self._reader, camera, epoch)
+            return newest_epoch(self._reader, camera) > newest
         except Unavailable:
             return False
 

@@ -68,6 +68,9 @@ def left_open(folder: Path, now: datetime) -> tuple[str, float] | None:
     return (leaving.epoch, seconds) if 0 < seconds <= HAND_OVER_SECONDS else None
 
 
-def has_followed(reader: FrameReader, camera: str, epoch: str) -> bool:
-    """Whether somebody has begun a later epoch. Raises Unavailable."""
-    return any(each > epoch for each in reader.epochs(camera))
+def newest_epoch(reader: FrameReader, camera: str) -> str:
+    """The last epoch that anybody has begun; who sees a later one later has been followed.
+
+    Raises Unavailable.
+    """
+    return max(reader.epochs(camera), default="")

@@ -11,7 +11,8 @@ records on until another records (`departures.py`).
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 
 from ingest.camera import Capture
 from ingest.recorder import Recorder
@@ -48,11 +49,17 @@ class CameraSeat:
     """One held camera: the seat of this session, and the capture that outlives it."""
 
     def __init__(
-        self, capture: Capture, seat: Subscription, stored: Subscription, recorder: Recorder
+        self,
+        capture: Capture,
+        seat: Subscription,
+        hear: Callable[[], Subscription | None],
+        recorder: Recorder,
     ) -> None:
+        """`hear` subscribes to what the archiver has stored of the camera, if it can be."""
+        self._hear = hear
         self._capture = capture
         self._seat = seat
-        self._stored = stored
+        self._stored = hear()
         self._recorder = recorder
 
     @property
@@ -78,8 +85,14 @@ class CameraSeat:
 
     def free(self) -> None:
         """Free the seat; the capture is left alone."""
-        self._stored.close()
+        if self._stored is not None:
+            self._stored.close()
         self._seat.close()
+
+    def hear_again(self) -> None:
+        """Subscribe anew where an operator has deleted the queue, or it was refused before."""
+        if self._stored is None or self._stored.closed:
+            self._stored = self._hear()
 
 
 class IngestWorker:
@@ -170,7 +183,7 @@ class IngestWorker:
                 seats.scan()
                 scan_at = now + seats.wait_seconds()
             if now >= declare_at:
-                self._declare(link, seats.held)
+                self._declare(link, seats)
                 declare_at = now + DECLARE_SECONDS
             recorder.pump(link)
             self._note_stored(link)
@@ -201,13 +214,16 @@ class IngestWorker:
         self._context.thawed()  # the pulse of /healthz; freezes are noticed by the recorder's own
         recorder.turn()
 
-    def _declare(self, link: Link, cameras: Iterable[str]) -> None:
+    def _declare(self, link: Link, seats: Seats) -> None:
         """Queues deleted by a hand come back."""
         for queue in common_queues():
             self._declare_if_possible(link, queue)
-        for camera in cameras:
+        for camera in seats.held:
             for queue in camera_queues(camera):
                 self._declare_if_possible(link, queue)
+            work = seats.held[camera]
+            if isinstance(work, CameraSeat):
+                work.hear_again()
 
     def _declare_if_possible(self, link: Link, queue: Queue) -> None:
         """One queue that was made with other arguments must stop neither recording nor the rest."""
@@ -232,17 +248,34 @@ class IngestWorker:
             on_delivery=lambda delivery: delivery.ack(),
             on_closed=lambda _reason: None,
         )
-        if camera not in recorder.captures:
-            for queue in camera_queues(camera):
-                self._declare_if_possible(link, queue)
-        stored = link.consume(
-            stored_queue(camera),
-            prefetch=100,
-            exclusive=False,
-            on_delivery=self._stored.append,
-            on_closed=lambda _reason: None,
-        )
-        return CameraSeat(recorder.record(settings), seat, stored, recorder)
+        try:
+            if camera not in recorder.captures:
+                for queue in camera_queues(camera):
+                    self._declare_if_possible(link, queue)
+            hear = partial(self._hear_stored, link, camera)
+            return CameraSeat(recorder.record(settings), seat, hear, recorder)
+        except BaseException:
+            seat.close()  # nobody would record it, and nobody else could
+            raise
+
+    def _hear_stored(self, link: Link, camera: str) -> Subscription | None:
+        """None if the broker refuses: it is a hint, recording needs it not. Raises Unavailable."""
+        try:
+            return link.consume(
+                stored_queue(camera),
+                prefetch=100,
+                exclusive=False,
+                on_delivery=self._stored.append,
+                on_closed=lambda _reason: None,
+            )
+        except (Misconfigured, SeatTaken) as error:
+            self._log.error(
+                "nobody tells what is stored; the bucket is asked instead",
+                action="stored.unheard",
+                camera=camera,
+                reason=str(error),
+            )
+            return None
 
     def _retake(self, recorder: Recorder, link: Link, seats: Seats) -> None:
         """Take the seats of captures that run without one, or stop them if another has it."""
@@ -257,6 +290,13 @@ class IngestWorker:
                 seats.held[camera] = self._take(recorder, link, camera)
             except SeatTaken:
                 self._refused(recorder, camera)
+            except Misconfigured as error:  # it is tried again, and the others are not kept waiting
+                self._log.error(
+                    "camera refused by the broker",
+                    action="seat.misconfigured",
+                    camera=camera,
+                    reason=str(error),
+                )
             else:
                 self._refused_since.pop(camera, None)
 

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -471,7 +471,7 @@ def a_broker_that_suddenly_refuses_us_stops_no_recording(station: Station) -> No
     host = station.url.rpartition("/")[2]
     station.broker.call("DELETE", f"/api/queues/{host}/{name}")
     station.link.declare(Queue(name, {**CLASSIC, "x-max-length": 1}))
-    refused = eventually(lambda: station.lines("ingest.session"), SECONDS)
+    refused = eventually(lambda: station.lines("stored.unheard"), SECONDS)
     assert "rabbitmqctl delete_queue" in refused[0]["reason"]
     before = len(station.closed())
     eventually(lambda: len(station.closed()) > before + 2, SECONDS)
@@ -486,7 +486,7 @@ def a_queue_deleted_by_hand_comes_back(station: Station) -> None:
     station.start()
     station.until_fragments(1)
     host = station.url.rpartition("/")[2]
-    names = [archiver_queue(CAMERA).name, lost_queue().name]
+    names = [archiver_queue(CAMERA).name, stored_queue(CAMERA).name, lost_queue().name]
     for name in names:
         station.broker.call("DELETE", f"/api/queues/{host}/{name}")
 
@@ -495,16 +495,22 @@ def a_queue_deleted_by_hand_comes_back(station: Station) -> None:
         return {each["name"] for each in content}
 
     eventually(lambda: {*names} <= there(), SECONDS)
+    stored = stored_queue(CAMERA)
+    eventually(lambda: station.link.declare(stored).consumers == 1, SECONDS, "heard again")
     assert station.stop() == 0
 
 
-@scenario
-def a_queue_that_was_made_with_other_arguments_stops_no_recording(station: Station) -> None:
-    """Made by another version, or by hand: the live picture of one camera has to wait, no more."""
-    mine = encoder_queue(CAMERA)
+@scenario.each(archiver=archiver_queue, encoder=encoder_queue, stored=stored_queue)
+def a_queue_that_was_made_with_other_arguments_stops_no_recording(
+    station: Station, queue_of: Callable[[str], Queue]
+) -> None:
+    """Made by another version, or by hand: something of one camera has to wait, no more."""
+    mine = queue_of(CAMERA)
+    station.link.declare(mine)
     host = station.url.rpartition("/")[2]
     station.broker.call("DELETE", f"/api/queues/{host}/{mine.name}")
-    station.link.declare(Queue(mine.name, {**mine.arguments, "x-max-length": 1}))
+    other = Queue(mine.name, {**mine.arguments, "x-max-length": 1000}, mine.bindings)
+    station.link.declare(other)
     station.config["cameras"].append(camera("camera-2", station.place))
     station.start()
     for name in (CAMERA, "camera-2"):

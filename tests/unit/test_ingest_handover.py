@@ -11,9 +11,9 @@ from ingest.handover import (
     HAND_OVER_SECONDS,
     HANDED_OVER,
     LEAVING_NAME,
-    has_followed,
     leave,
     left_open,
+    newest_epoch,
     stay,
 )
 from shared.clock import SimulatedClock
@@ -94,9 +94,10 @@ def test_who_stays_takes_its_word_back(house: House) -> None:
 
 def test_somebody_has_followed_when_a_later_epoch_has_begun(house: House) -> None:
     reader = FrameReader(house.root)
-    assert not has_followed(reader, "camera-1", EPOCH)
+    assert newest_epoch(reader, "camera-1") == EPOCH
     (house.folder / LATER).mkdir()
-    assert has_followed(reader, "camera-1", EPOCH)
+    assert newest_epoch(reader, "camera-1") == LATER
+    assert newest_epoch(reader, "camera-2") == ""
 
 
 def test_a_capture_ends_when_another_records(house: House) -> None:
@@ -111,6 +112,15 @@ def test_a_capture_ends_when_another_records(house: House) -> None:
     assert house.departures.turn() == ["camera-1"]
     assert not house.departures.cameras
     assert not house.departures.unfollowed
+
+
+def test_an_epoch_that_was_there_before_is_nobody_who_follows(house: House) -> None:
+    """Left behind by a worker that recorded beside this one for a while."""
+    (house.folder / LATER).mkdir()
+    capture = FakeCapture()
+    assert house.departures.begin(capture, "told to")
+    house.departures.turn()
+    assert capture.asked is None
 
 
 def test_a_capture_ends_when_nobody_comes(house: House) -> None:
