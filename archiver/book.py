@@ -13,6 +13,7 @@ from datetime import datetime
 from archiver.ledger import Ledger
 from archiver.windows import Gather, Window, runs, window_of
 from shared.messages import Fragment
+from shared.ranges import Ranges
 
 Run = tuple[Fragment, ...]
 
@@ -47,6 +48,18 @@ class Book:
             or number in self._in_hand.get(epoch, ())
             or self.gather.holds(epoch, number)
         )
+
+    def unknown(self, epoch: str, numbers: range) -> list[range]:
+        """Which of these are neither settled nor on their way.
+
+        What is known is few; of `numbers` there may be as many as a message says.
+        """
+        known = Ranges()
+        for first, last in self.ledger.settled(epoch):
+            known.add(first, last)
+        for number in (*self._in_hand.get(epoch, ()), *self.gather.numbers(epoch)):
+            known.add(number, number)
+        return known.gaps(numbers[0], numbers[-1]) if numbers else []
 
     def offer(self, fragment: Fragment, monotonic: float) -> bool:
         """Take a fragment in, unless it is known already."""

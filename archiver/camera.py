@@ -123,8 +123,10 @@ class CameraArchive:
 
     def _is_done(self, held: Held) -> bool:
         if held.number is None:
-            return held.epoch in self.continuity.ends
-        return self.book.ledger.has_settled(held.epoch, held.number)
+            return held.epoch in self.continuity.ends or self.continuity.has_doubted(held.epoch)
+        if self.book.ledger.has_settled(held.epoch, held.number):
+            return True
+        return self.jobs.are_stuck_with(held.epoch, held.number)
 
     def take_up(self, found: list[Fragment | EpochEnd]) -> None:
         """Judge what the frame store holds and no message has brought."""
@@ -167,7 +169,7 @@ class CameraArchive:
         epoch, last = end.epoch, end.fragments - 1
         is_last_known = self.book.knows(epoch, last)
         is_new = self.continuity.end(end, certain=certain, last_is_known=is_last_known)
-        if self.continuity.ends.get(epoch) != end:  # the frame store will say which one is true
+        if self.continuity.ends.get(epoch) != end:  # the frame store will say what is true
             self.log.warning(
                 "end of epoch not believed", action="epoch.end_doubted", epoch=epoch, last=last
             )
@@ -243,8 +245,8 @@ class CameraArchive:
             return
         made = self.book.complete(closing, indexed)
         for numbers, gap in holes(made):
-            if not any(self.book.knows(closing.window.epoch, number) for number in numbers):
-                self._record_lost(closing.window.epoch, numbers, gap)
+            for lost in self.book.unknown(closing.window.epoch, numbers):
+                self._record_lost(closing.window.epoch, lost, gap)
         self._make(made)
 
     def _make(self, made: list[Run]) -> None:
@@ -274,10 +276,9 @@ class CameraArchive:
             seconds=round(commit.seconds, 2),
         )
 
-    def _gone(self, clip: Clip, numbers: frozenset[int]) -> None:
+    def _gone(self, clip: Clip, numbers: frozenset[int], reason: str) -> None:
         for run in runs(each for each in clip.fragments if each.fragment in numbers):
             span = range(run[0].fragment, run[-1].fragment + 1)
-            reason = "gone from the frame store before they were archived"
             gap = Gap(starts_at=run[0].captured_at, ends_at=run[-1].ends_at, reason=reason)
             self._record_lost(run[0].epoch, span, gap)
         self._make(self.book.lose(clip.fragments, numbers))

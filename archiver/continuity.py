@@ -18,6 +18,7 @@ class Continuity:
         self.ends: dict[str, EpochEnd] = {}
         self._untrue: dict[str, EpochEnd] = {}
         self._certain: set[str] = set()
+        self._doubted: dict[str, None] = {}
         self._begun: dict[str, None] = {}
         self._latest: Fragment | None = None
 
@@ -33,11 +34,16 @@ class Continuity:
     def end(self, end: EpochEnd, *, certain: bool = False, last_is_known: bool = False) -> bool:
         """An epoch has ended; False if that was known, or another end of it is believed.
 
-        A message may say what is not true. So a second end is believed if it is `certain`, the
-        frame store's own, or if the last fragment it speaks of is known to exist and lies behind
-        the first end; what the frame store said is never doubted.
+        A message may say what is not true. So an end is believed if it is `certain`, the frame
+        store's own, or if the last fragment it speaks of is known to exist, and a second one only
+        if that lies behind the first end; what the frame store said is never doubted.
         """
         known = self.ends.get(end.epoch)
+        if known is None and not (certain or last_is_known or end.fragments == 0):
+            self._doubted[end.epoch] = None
+            if len(self._doubted) > KEPT_EPOCHS:
+                del self._doubted[next(iter(self._doubted))]
+            return False
         if known is not None:
             is_better = last_is_known and end.fragments > known.fragments
             if known == end or not (certain or (is_better and end.epoch not in self._certain)):
@@ -52,6 +58,10 @@ class Continuity:
             self._untrue.pop(oldest, None)
             self._certain.discard(oldest)
         return True
+
+    def has_doubted(self, epoch: str) -> bool:
+        """A message spoke of an end that is not believed: the frame store will say what is true."""
+        return epoch in self._doubted
 
     def untrue_end(self, epoch: str) -> EpochEnd | None:
         """What was said before of the epoch's end, and is not true."""

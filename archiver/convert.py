@@ -42,6 +42,14 @@ UNPROBED: Final = {"codec_whitelist": "none"}
 _TURN_SECONDS: Final = 0.5
 
 
+class FragmentUnreadable(BadFragment):
+    """The file of a fragment is there, and its bytes cannot be read."""
+
+    def __init__(self, fragment: Fragment, reason: str) -> None:
+        super().__init__(f"{fragment.path} cannot be read: {reason}")
+        self.number = fragment.fragment
+
+
 class FragmentsGone(Refused):
     """Fragments of the clip are no longer in the frame store."""
 
@@ -201,9 +209,11 @@ class Converter:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             for fragment, size in zip(clip.fragments, sizes, strict=True):
-                offset = 0
-                while offset < size:
-                    offset += self._frames.copy_to(fragment.path, offset, size - offset, file)
+                try:
+                    self._copy(fragment, size, file)
+                except (BadFragment, OSError) as error:
+                    self._check_readable(fragment, size)  # else it is our own file that failed
+                    raise error from None
                 counted = self._count(fragment.path, size, counted)
         except FragmentGone:
             self._sizes(clip)
@@ -211,6 +221,20 @@ class Converter:
         finally:
             os.close(file)
         return MadeFile(path, self._describe(path, "ts", reason, counted))
+
+    def _copy(self, fragment: Fragment, size: int, file: int) -> None:
+        offset = 0
+        while offset < size:
+            offset += self._frames.copy_to(fragment.path, offset, size - offset, file)
+
+    def _check_readable(self, fragment: Fragment, size: int) -> None:
+        """Raises FragmentUnreadable if the disk does not give the fragment's bytes."""
+        try:
+            self._frames.read(fragment.path, 0, size)
+        except FragmentGone:
+            return
+        except (BadFragment, OSError) as error:
+            raise FragmentUnreadable(fragment, str(error)) from error
 
     def _count(self, path: str, size: int, sum_before: int | None) -> int | None:
         if sum_before is None:

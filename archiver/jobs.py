@@ -16,7 +16,7 @@ from functools import partial
 from archiver import figures
 from archiver.clip import Clip
 from archiver.commit import Commit, Committer, RangeTaken
-from archiver.convert import FragmentsGone
+from archiver.convert import FragmentsGone, FragmentUnreadable
 from archiver.desk import Desk
 from shared.backoff import LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock
@@ -29,6 +29,11 @@ from shared.topology import EVENTS
 
 BLOCKED_LONGEST_SECONDS = 600.0
 CRY_SECONDS = 60.0
+STUCK_FAILURES = 10
+"""After so many a clip whose fragments cannot be read holds up nobody else, and is stored without
+them. Should the disk give them later, they become a clip of their own."""
+GONE = "gone from the frame store before they were archived"
+UNREADABLE = "cannot be read in the frame store"
 
 
 @dataclass
@@ -41,6 +46,9 @@ class Job:
     failures: int = 0
     blocked: bool = False
     """What went wrong last needs a person."""
+    stuck: bool = False
+    """It will not be done soon: what was delivered for it is not held any longer. The frame store
+    has it, and whoever takes the seat next finds it there."""
     cry_at: float = 0.0
     future: Future[Commit] | None = None
     commit: Commit | None = None
@@ -52,7 +60,8 @@ class Results:
     """Whom to tell."""
 
     done: Callable[[Clip, Commit], None]
-    gone: Callable[[Clip, frozenset[int]], None]
+    gone: Callable[[Clip, frozenset[int], str], None]
+    """With the reason."""
     range_taken: Callable[[str], None]
 
 
@@ -93,6 +102,15 @@ class Jobs:
         """Clips that cannot be stored until a person has acted."""
         return sum(job.blocked for job in self._jobs)
 
+    def are_stuck_with(self, epoch: str, number: int) -> bool:
+        """The fragment is in a clip that will not be stored soon, for reasons of its own."""
+        return any(
+            job.stuck
+            and job.clip.identity.epoch == epoch
+            and job.clip.identity.first <= number <= job.clip.identity.last
+            for job in self._jobs
+        )
+
     def add(self, clip: Clip) -> None:
         now = self._clock.monotonic()
         self._jobs.append(Job(clip, now, now))
@@ -125,7 +143,14 @@ class Jobs:
         except FragmentsGone as error:
             self._jobs.remove(job)
             if not self._closed:
-                self._results.gone(job.clip, error.numbers)
+                self._results.gone(job.clip, error.numbers, GONE)
+        except FragmentUnreadable as error:
+            if job.failures + 1 < STUCK_FAILURES:
+                self._put_off(job, error)
+            else:  # the others of its clip must not wait for it until they are too old
+                self._jobs.remove(job)
+                if not self._closed:
+                    self._results.gone(job.clip, frozenset({error.number}), UNREADABLE)
         except RangeTaken as error:
             if not self._closed:
                 self._results.range_taken(str(error))
@@ -139,6 +164,7 @@ class Jobs:
         of_frames = isinstance(error, BadFragment | FragmentGone)  # its disk may come back
         job.blocked = isinstance(error, Refused) and not of_frames
         longest = BLOCKED_LONGEST_SECONDS if job.blocked else LONGEST_SECONDS
+        job.stuck = job.stuck or job.blocked or (of_frames and job.failures >= STUCK_FAILURES)
         pause, now = pause_seconds(job.failures, longest), self._clock.monotonic()
         job.not_before = now + pause
         identity = job.clip.identity

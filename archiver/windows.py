@@ -8,7 +8,7 @@ silent for the grace. A wrong wall clock cannot hold it open: gathered for its w
 grace, and silent for the grace, it is over too. Everything here is pure; time is passed in.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -103,6 +103,12 @@ class Gather:
             for window, slot in self._slots.items()
             if window.epoch == epoch
         )
+
+    def numbers(self, epoch: str) -> Iterator[int]:
+        """All that is gathered of an epoch."""
+        for window, slot in self._slots.items():
+            if window.epoch == epoch:
+                yield from slot.fragments
 
     def take_over(
         self, now: datetime, monotonic: float, silent_seconds: float

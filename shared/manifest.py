@@ -108,8 +108,9 @@ class Manifest(ManifestPart):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        numbers = [each.fragment for each in self.fragments]
-        if numbers != list(range(self.first, self.last + 1)):
+        if [each.fragment - self.first for each in self.fragments] != list(
+            range(len(self.fragments))
+        ) or self.last != self.fragments[-1].fragment:
             raise ValueError("fragments are not exactly those from first to last")
         if self.frames != sum(each.frames for each in self.fragments):
             raise ValueError("frames are not the sum of the fragments' frames")

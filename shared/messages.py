@@ -35,7 +35,9 @@ Moment = Annotated[
 ]
 """Far enough from the ends of the calendar that no arithmetic on it can overflow."""
 EpochId = Annotated[str, StringConstraints(pattern=rf"^{EPOCH_PATTERN}$")]
-FragmentNumber = Annotated[int, Field(ge=0, le=10**9)]
+MAX_FRAGMENTS: Final = 1_000_000
+"""Of one epoch. Twelve hours of the shortest fragments (0.4 s) are 108,000."""
+FragmentNumber = Annotated[int, Field(ge=0, lt=MAX_FRAGMENTS)]
 Bytes = Annotated[int, Field(ge=0, le=MAX_FRAGMENT_BYTES)]
 ShortText = Annotated[str, StringConstraints(max_length=300)]
 
@@ -129,7 +131,9 @@ class EpochEnd(Message):
     kind: Literal["epoch-end"] = "epoch-end"
     camera: CameraId = Field(description="Camera id.")
     epoch: EpochId = Field(description="Epoch id.")
-    fragments: int = Field(ge=0, description="How many fragments the epoch has: 0..fragments-1.")
+    fragments: int = Field(
+        ge=0, le=MAX_FRAGMENTS, description="How many fragments the epoch has: 0..fragments-1."
+    )
     ended_at: Moment = Field(description="Capture time of the end of its last frame, UTC.")
     reason: ShortText = Field(description="Why it ended, in words.")
 

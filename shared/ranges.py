@@ -34,6 +34,17 @@ class Ranges:
         index = bisect_right(self._firsts, last) - 1
         return index >= 0 and first <= self._lasts[index]
 
+    def gaps(self, first: int, last: int) -> list[range]:
+        """What of `first`..`last` is not in the set, in order."""
+        found: list[range] = []
+        for begin, end in self:
+            if first < begin and first <= last:
+                found.append(range(first, min(begin, last + 1)))
+            first = max(first, end + 1)
+        if first <= last:
+            found.append(range(first, last + 1))
+        return found
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._firsts, self._lasts, strict=True))
 

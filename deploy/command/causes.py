@@ -46,6 +46,7 @@ _PATTERNS: Final = (
     ),
     (Cause.DELETED, r"quota$|retention$"),
     (Cause.LOST, r"neither delivered nor|gone from the frame store|fragments? [\d-]+ are missing"),
+    (Cause.UNREADABLE, r"cannot be read in the frame store"),
     (Cause.CAMERA_SILENT, r"the source sent no frames"),
     (Cause.UNKNOWN, r"no fragment was recorded"),
 )

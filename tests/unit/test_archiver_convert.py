@@ -1,13 +1,22 @@
 """Conversion with the real ffmpeg: exact, and when it fails the original bytes are the clip."""
 
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
 from archiver.clip import Clip, MadeFile
-from archiver.convert import Abandoned, Converter, FragmentsGone, convert_command, count_packets
+from archiver.convert import (
+    Abandoned,
+    Converter,
+    FragmentsGone,
+    FragmentUnreadable,
+    convert_command,
+    count_packets,
+)
 from archiver.poster import encode_poster, make_poster
 from archiver.windows import window_of
 from shared.clock import SystemClock
@@ -242,3 +251,20 @@ def test_the_poster_is_a_small_jpeg_of_the_key_frame(recorded: Recorded) -> None
 def test_a_clip_can_do_without_a_poster(recorded: Recorded) -> None:
     fail_with_damaged_bytes(recorded, pytest.MonkeyPatch())
     assert make_poster(FrameReader(recorded.root), recorded.fragments[0], get_logger()) is None
+
+
+def test_a_fragment_whose_disk_gives_an_error_is_named(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = recorded.path(1)
+    real = os.open
+
+    def open_it(path: Any, *arguments: Any, **more: Any) -> int:
+        if Path(path) == bad:
+            raise OSError(5, "Input/output error")
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr("shared.framestore.os.open", open_it)
+    with pytest.raises(FragmentUnreadable) as found:
+        make(recorded, tmp_path)
+    assert found.value.number == 1

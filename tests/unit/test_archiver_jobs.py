@@ -9,10 +9,11 @@ from structlog.testing import capture_logs
 
 from archiver.clip import Clip
 from archiver.commit import Commit
-from archiver.jobs import BLOCKED_LONGEST_SECONDS, CRY_SECONDS, Jobs, Results
+from archiver.convert import FragmentUnreadable
+from archiver.jobs import BLOCKED_LONGEST_SECONDS, CRY_SECONDS, UNREADABLE, Jobs, Results
 from archiver.windows import window_of
 from shared.clock import SimulatedClock
-from shared.errors import Refused, StoreUnavailable
+from shared.errors import BadFragment, Refused, StoreUnavailable
 from shared.log import get_logger
 from tests.archiver_fragments import reference
 
@@ -38,9 +39,11 @@ class Refusing:
         return future
 
 
-def jobs_of(desk: Refusing, clock: SimulatedClock) -> Jobs:
-    def nothing(*_: object) -> None:
-        raise AssertionError("nothing came of it")
+def nothing(*_: object) -> None:
+    raise AssertionError("nothing came of it")
+
+
+def jobs_of(desk: Refusing, clock: SimulatedClock, gone: Callable[..., None] = nothing) -> Jobs:
 
     jobs = Jobs(
         cast("Any", desk),
@@ -49,7 +52,7 @@ def jobs_of(desk: Refusing, clock: SimulatedClock) -> Jobs:
         clock,
         get_logger(),
         worker="test",
-        results=Results(nothing, nothing, nothing),
+        results=Results(nothing, gone, nothing),
     )
     run = (reference(0),)
     jobs.add(Clip(run, window_of(run[0], 600), 600))
@@ -81,3 +84,42 @@ def test_a_clip_that_is_refused_is_tried_seldom_and_said_aloud(
     else:
         assert not cries
         assert desk.tries > hour / 35
+
+
+def play(jobs: Jobs, desk: Refusing, clock: SimulatedClock, seconds: int) -> None:
+    for _ in range(seconds):
+        jobs.advance()
+        while desk.calls:
+            desk.calls.pop()()
+        clock.advance(1)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_stuck"),
+    [
+        (Refused("both keys are taken"), True),
+        (BadFragment("epoch/000000.ts has 5 bytes and not 188"), True),
+        (StoreUnavailable("away"), False),
+    ],
+)
+def test_a_clip_that_fails_for_reasons_of_its_own_holds_up_no_other(
+    error: Exception, is_stuck: bool
+) -> None:
+    """What was delivered for it is acknowledged, or the prefetch would be full of it for ever."""
+    clock, desk = SimulatedClock(), Refusing(error)
+    jobs = jobs_of(desk, clock)
+    assert not jobs.are_stuck_with(reference(0).epoch, 0)
+    play(jobs, desk, clock, 600)
+    assert jobs.are_stuck_with(reference(0).epoch, 0) == is_stuck
+    assert not jobs.are_stuck_with(reference(0).epoch, 1)
+
+
+def test_a_fragment_that_cannot_be_read_is_left_out_after_some_tries() -> None:
+    clock, desk = SimulatedClock(), Refusing(FragmentUnreadable(reference(0), "I/O error"))
+    given_up: list[tuple[frozenset[int], str]] = []
+    jobs = jobs_of(desk, clock, lambda _clip, *found: given_up.append(found))
+    play(jobs, desk, clock, 60)
+    assert given_up == [], "its disk may come back"
+    play(jobs, desk, clock, 600)
+    assert given_up == [(frozenset({0}), UNREADABLE)]
+    assert len(jobs) == 0

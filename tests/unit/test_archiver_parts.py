@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -255,7 +256,7 @@ def ended(epoch: str, at: datetime, reason: str = "unplugged") -> EpochEnd:
 def test_the_gap_between_epochs_has_the_reason_of_the_end() -> None:
     continuity = Continuity()
     assert continuity.gap_before((reference(0), reference(1))) is None
-    continuity.end(ended("0" * 20, START + timedelta(seconds=2)))
+    continuity.end(ended("0" * 20, START + timedelta(seconds=2)), last_is_known=True)
     after = reference(0, epoch=EPOCH, captured_at=START + timedelta(seconds=60))
     gap = continuity.gap_before((after,))
     assert gap is not None
@@ -267,18 +268,28 @@ def test_an_end_whose_last_fragment_lies_behind_another_end_is_believed_instead(
     continuity = Continuity()
     said = ended(EPOCH, START)
     true = said.model_copy(update={"fragments": 9, "reason": "in truth"})
-    assert continuity.end(said)
+    assert continuity.end(said, last_is_known=True)
     assert not continuity.end(true)
     assert continuity.end(true, last_is_known=True)
     assert (continuity.ends, continuity.untrue_end(EPOCH)) == ({EPOCH: true}, said)
     assert not continuity.end(said, last_is_known=True)  # once more: it is no truer for that
 
 
+def test_an_end_behind_fragments_that_nobody_has_seen_is_not_believed() -> None:
+    """Else every fragment that follows would be a clip of its own."""
+    continuity = Continuity()
+    said = ended(EPOCH, START).model_copy(update={"fragments": 50_000})
+    assert not continuity.end(said)
+    assert continuity.ends == {}
+    assert continuity.has_doubted(EPOCH), "its message is not held for ever"
+    assert continuity.end(said, certain=True)
+
+
 def test_the_frame_store_has_the_last_word_about_an_end() -> None:
     continuity = Continuity()
     true = ended(EPOCH, START, "in truth")
     said = true.model_copy(update={"fragments": 9, "reason": "somebody said so"})
-    assert continuity.end(said)
+    assert continuity.end(said, last_is_known=True)
     assert continuity.end(true, certain=True)
     assert continuity.untrue_end(EPOCH) == said
     assert not continuity.end(said, last_is_known=True)
@@ -307,7 +318,7 @@ def test_a_camera_that_reconnects_all_the_time_does_not_fill_the_memory() -> Non
     continuity = Continuity()
     for number in range(KEPT_EPOCHS + 10):
         continuity.begin(f"{number:020x}")
-        continuity.end(ended(f"{number:020x}", START + timedelta(seconds=number)))
+        continuity.end(ended(f"{number:020x}", START + timedelta(seconds=number)), certain=True)
     assert len(continuity.ends) == KEPT_EPOCHS
     assert continuity.last_reason == "unplugged"
 
@@ -440,3 +451,24 @@ def test_a_work_folder_that_cannot_be_beside_the_frames_is_elsewhere(tmp_path: P
         assert tmp_path not in work.path.parents
     finally:
         work.close()
+
+
+def test_a_hole_of_any_length_costs_no_more_than_what_is_known() -> None:
+    """Numbers are what a message says: they are not counted one by one."""
+    book, epoch = Book(10, 2), reference(0).epoch
+    book.offer(reference(3), 0.0)
+    book.ledger.commit(epoch, 10, 19, START)
+    book.ledger.lose(epoch, 25, 25)
+    began = time.monotonic()
+    found = book.unknown(epoch, range(1, 10**9))
+    assert time.monotonic() - began < 1
+    assert found == [range(1, 3), range(4, 10), range(20, 25), range(26, 10**9)]
+
+
+@given(st.sets(st.integers(0, 40)), st.integers(0, 40), st.integers(0, 40))
+def test_gaps_of_ranges_are_what_is_not_in_them(there: set[int], first: int, last: int) -> None:
+    ranges = Ranges()
+    for number in there:
+        ranges.add(number, number)
+    found = [number for gap in ranges.gaps(first, last) for number in gap]
+    assert found == [number for number in range(first, last + 1) if number not in there]

@@ -95,6 +95,7 @@ def test_an_empty_window_repeats_the_cause_of_the_epoch_s_end() -> None:
         ("it is another video now", Cause.STREAM_CHANGED),
         ("source ended", Cause.SOURCE_ENDED),
         ("gone from the frame store before they were archived", Cause.LOST),
+        ("cannot be read in the frame store", Cause.UNREADABLE),
         ("neither delivered nor in the frame store", Cause.LOST),
         ("fragments 3-7 are missing", Cause.LOST),
         ("the source sent no frames", Cause.CAMERA_SILENT),
