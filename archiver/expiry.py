@@ -106,11 +106,10 @@ class Expiry:
     def _expire_analyses(self, keep_from: date, held: list[Manifest], removed: Removed) -> None:
         for keys in self._days(f"analysis/{self._camera}/", keep_from):
             for key in keys:
-                match = _STAMP.search(key)
-                moment = None if match is None else parse_stamp(match[1])
-                if moment is not None and any(
-                    each.starts_at <= moment <= each.ends_at for each in held
-                ):
+                moment = _moment_of(key)
+                if moment is None:
+                    continue  # foreign, and nobody's business here
+                if any(each.starts_at <= moment <= each.ends_at for each in held):
                     continue
                 self._store.remove(key)
                 removed.analyses += 1
@@ -143,6 +142,14 @@ def day_of(key: str) -> date | None:
         return None
     try:
         return date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        return None
+
+
+def _moment_of(key: str) -> datetime | None:
+    match = _STAMP.search(key)
+    try:
+        return None if match is None else parse_stamp(match[1])
     except ValueError:
         return None
 

@@ -29,8 +29,9 @@ LEAST_PREFETCH: Final = 64
 
 
 def prefetch_of(clip_seconds: int) -> int:
-    """About 2.5 clips of fragments of one second; still more than one of half a second."""
-    return max(LEAST_PREFETCH, math.ceil(2.5 * clip_seconds))
+    """Three clips of fragments of one second; still more than one of the shortest, 0.4 s: a window
+    is over when the first fragment of the next has come, which must fit."""
+    return max(LEAST_PREFETCH, math.ceil(3 * clip_seconds))
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def look(
 ) -> Found:
     """Read the frame store. Epochs that lost something are never settled. Raises Unavailable."""
     found = Found({}, {})
+    failure: Unavailable | None = None
     for epoch in frames.epochs(camera):
         if epoch in lost:
             with suppress(Unavailable):  # one folder without an index stops nothing
@@ -56,7 +57,12 @@ def look(
                     if fragment_path(camera, epoch, each).rpartition("/")[2] in names
                 }
         if epoch in lost or epoch not in settled:
-            found.indices[epoch] = frames.closed(camera, epoch)
+            try:
+                found.indices[epoch] = frames.closed(camera, epoch)
+            except Unavailable as error:  # one index that cannot be read hides no other
+                failure = error
+    if failure is not None and not found.indices:
+        raise failure
     return found
 
 

@@ -11,6 +11,7 @@ is recognised and begun anew. A worker that froze, lost its seat and woke up bet
 the clock could put its old list over its successor's, so each write looks first whose file it is.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -108,7 +109,8 @@ class LiveFolder:
         """Put a new playlist in the place of the old, whole; says which file it is."""
         file = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            os.write(file, data)
+            if os.write(file, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             status = os.fstat(file)
         finally:
             os.close(file)

@@ -35,6 +35,8 @@ from shared.messages import StreamParameters
 LONGEST_STORE_PAUSE_SECONDS = 5.0
 """The camera is well, and the janitor makes room at any moment."""
 
+CLOSE_AGAIN_SECONDS = 5.0
+
 OpenFeed = Callable[[CameraSettings, Clock, threading.Event, Log], Feed]
 Tell = Callable[[str, str, dict[str, str | int | float]], None]
 """(camera, event, detail): publish an event, if there is a broker."""
@@ -51,6 +53,8 @@ class Surroundings:
     tell: Tell
     spare: Callable[[BrokenEpoch, float], None]
     """Close this epoch in so many seconds, if its writer has not done it."""
+    make_room: Callable[[], None]
+    """The frame store cannot be written: see whether something may go."""
     pulse: Pulse
     clock: Clock
     log: Log
@@ -120,6 +124,7 @@ class Capture:
             except CradleError as error:
                 self._failed(str(error))
                 if isinstance(error, FrameStoreFailed):
+                    self._around.make_room()
                     longest_seconds = LONGEST_STORE_PAUSE_SECONDS
             except Exception as error:  # one camera's fault must not end its watch
                 self._log.error("capture broke off", action="camera.broke", exc_info=error)
@@ -164,15 +169,14 @@ class Capture:
             figures.ONLINE.labels(self.camera.id).set(0)
 
     def _recover(self) -> None:
-        """Close what a predecessor left open. Raises SourceFailed if the disk does not allow it."""
+        """Close what a predecessor left open; what the disk does not allow now is done later."""
         camera, root = self.camera.id, self._around.root
         spare, seconds = left_open(root / camera, self._clock.now()) or (None, 0.0)
-        try:
-            recover(root, camera, self._log, spare)
-        except OSError as error:
-            raise _unwritable(error) from error
+        later = dict.fromkeys(recover(root, camera, self._log, spare).failed, CLOSE_AGAIN_SECONDS)
         if spare is not None:
-            self._around.spare(BrokenEpoch(camera, spare, INTERRUPTED), seconds + LATE_SECONDS)
+            later[spare] = seconds + LATE_SECONDS
+        for epoch, wait_seconds in later.items():
+            self._around.spare(BrokenEpoch(camera, epoch, INTERRUPTED), wait_seconds)
         self._recovered = True
 
     def _carry(self, feed: Feed) -> None:

@@ -55,6 +55,14 @@ class Confirmation:
                 except CradleError as error:
                     is_store_away = True
                     self._log.warning("not looked up", action="stored.wait", reason=str(error))
+                except OSError as error:  # of this epoch's folder alone
+                    self._log.warning(
+                        "not looked up",
+                        action="stored.unread",
+                        camera=key[0],
+                        epoch=key[1],
+                        reason=error.strerror,
+                    )
             for each in fragments:
                 yield each._replace(stored_at=known.stored_at.get(each.number))
 

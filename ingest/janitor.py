@@ -1,9 +1,10 @@
 """Keeps the frame store within its limits: stored fragments go first, others only when they must.
 
-Every half minute, for the cameras held (and those that no configuration names any more): fragments
-in a committed clip go `keep_stored_minutes` after its commit; at `retention_hours` all go; over
-`quota_gib` the oldest go, first the stored, then the others. Nothing is taken for stored that the
-bucket itself did not bear out (`ingest/confirmation.py`). What goes and is not known to be
+Every half minute, and at once when ingest cannot write, for the cameras held (and those that no
+configuration names any more): fragments in a committed clip go `keep_stored_minutes` after its
+commit; at `retention_hours` all go; over `quota_gib`, or with hardly any room left on the disk,
+whoever filled it, the oldest go, first the stored, then the others. Nothing is taken for stored
+that the bucket itself did not bear out (`ingest/confirmation.py`). What goes and is not known to be
 stored is written down before (`ingest/losses.py`). An epoch that has ended, is empty and has been
 published is removed. A thread of its own does this: a slow disk or store delays nobody, and a
 camera whose folder cannot be read leaves the others cleaned.
@@ -27,7 +28,7 @@ from ingest.recovery import recover
 from ingest.shelf import Kept, Shelf
 from shared.clock import Clock
 from shared.config import Settings
-from shared.errors import CradleError
+from shared.errors import CradleError, Unavailable
 from shared.framestore import FrameReader
 from shared.log import Log
 from shared.objectstore import ObjectStore
@@ -52,7 +53,8 @@ class Janitor:
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
-        self._stop = threading.Event()
+        self._stop = False
+        self._call = threading.Event()
         self.cameras: tuple[str, ...] = ()
         """Whom to clean after; replaced whole by the worker."""
         self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
@@ -61,11 +63,20 @@ class Janitor:
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        self._stop.set()
+        self._stop = True
+        self._call.set()
         self._thread.join(timeout_seconds)
 
+    def make_room(self) -> None:
+        """The next turn is due now. From any thread."""
+        self._call.set()
+
     def _run(self) -> None:
-        while not self._stop.wait(TURN_SECONDS):
+        while True:
+            self._call.wait(TURN_SECONDS)
+            self._call.clear()
+            if self._stop:
+                return
             try:
                 self.clean()
             except (CradleError, OSError) as error:
@@ -86,10 +97,12 @@ class Janitor:
             with self._alone(camera):
                 there += shelf.look()
                 seen.append(shelf)
+                if shelf.unread:
+                    raise Unavailable(f"epochs {', '.join(shelf.unread)} cannot be read")
         kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
         figures.STORE_BYTES.set(total)
-        over = total - self._settings.quota_gib * GIB
+        over = max(total - self._settings.quota_gib * GIB, missing_room(self._root))
         chosen = choose(
             kept,
             now,
@@ -120,13 +133,28 @@ class Janitor:
     def _delete(self, reason: str, chosen: list[Kept]) -> None:
         if not chosen:
             return
-        with self._losses.noted(reason, [each for each in chosen if not each.stored]):
+        unstored = [each for each in chosen if not each.stored]
+        failure: OSError | None = None
+        deleted = 0
+        with self._losses.noted(reason, unstored):
             for each in chosen:
-                self._shelves[each.camera].delete(each)
-        DELETED.labels(reason).inc(len(chosen))
-        self._log.info(
-            "fragments deleted", action="janitor.deleted", reason=reason, count=len(chosen)
+                try:
+                    self._shelves[each.camera].delete(each)
+                    deleted += 1
+                except OSError as error:  # the others need not stay for it
+                    failure = error
+        DELETED.labels(reason).inc(deleted)
+        tell = self._log.error if unstored and deleted else self._log.info
+        tell(
+            "fragments deleted",
+            action="janitor.deleted",
+            camera=chosen[0].camera,
+            reason=reason,
+            count=deleted,
+            not_known_to_be_stored=len(unstored),
         )
+        if failure is not None:
+            raise failure
 
     def _forgotten(self) -> list[str]:
         """Cameras that were taken out of the configuration and still have footage here."""
@@ -200,6 +228,13 @@ def choose(
     return chosen
 
 
+def missing_room(root: Path) -> int:
+    """Bytes that are wanting to a reserve on the disk: a fiftieth of it, at most 1 GiB."""
+    disk = os.statvfs(root)
+    reserve = min(disk.f_blocks * disk.f_frsize // 50, GIB)
+    return reserve - disk.f_bavail * disk.f_frsize
+
+
 def store_bytes(root: Path) -> int:
     """Bytes of all fragments below `root`."""
     total = 0
@@ -208,6 +243,6 @@ def store_bytes(root: Path) -> int:
             if name.endswith(".ts"):
                 try:
                     total += os.stat(name, dir_fd=folder).st_size
-                except FileNotFoundError:
+                except OSError:  # gone meanwhile, or unreadable: then it counts when it goes
                     continue
     return total

@@ -95,7 +95,10 @@ class Losses:
             note = self._unwritten[0]
             path = self._root / note.camera / note.name
             temporary = path.with_suffix(".tmp")
-            temporary.write_text(note.model_dump_json(), encoding="utf-8")
+            with temporary.open("wb") as file:
+                file.write(note.model_dump_json().encode())
+                file.flush()
+                os.fsync(file.fileno())  # before what it speaks of is deleted
             os.replace(temporary, path)  # noqa: PTH105 - the word of the design, and of POSIX
             del self._unwritten[0]
 

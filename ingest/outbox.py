@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.clock import Clock
+from shared.errors import Unavailable
 from shared.framestore import INDEX_NAME, FrameReader
 from shared.link import Link
 from shared.log import Log
@@ -24,6 +25,8 @@ from shared.topology import FRAMES, fragment_key
 WINDOW: Final = 200
 CURSOR_NAME: Final = "published.json"
 CURSOR_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 60.0
+"""So long a later epoch waits for the end of the one before: its writer may be handing over."""
 ALL: Final = -1
 """In a cursor: the whole epoch, its end included."""
 _READ_BYTES: Final = 256 * 1024
@@ -71,6 +74,8 @@ class Outbox:
         self._refused = False
         self._index: tuple[str, int] | None = None
         """The epoch whose index is open, and its descriptor: it is looked at again and again."""
+        self._waits: tuple[Cursor, float] | None = None
+        """Where nothing more has come, and since when."""
         self._saved = self._cursor
         self._saved_at = clock.monotonic()
 
@@ -96,12 +101,12 @@ class Outbox:
                     break
             if self._clock.monotonic() - self._saved_at >= CURSOR_SECONDS:
                 self.save()
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             self._log.warning(
                 "outbox waits for the disk",
                 action="outbox.failed",
                 camera=self._camera,
-                reason=error.strerror,
+                reason=str(error),
             )
         return count
 
@@ -167,16 +172,49 @@ class Outbox:
         place = self._position
         while True:
             if place.epoch and place.offset != ALL:
-                try:
-                    return self._lines_at(place, most)
-                except FileNotFoundError:
-                    if (self._folder / place.epoch).exists():
-                        return []  # only just begun
+                found = self._lines_if_any(place, most)
+                if found:
+                    return found
+                if found is not None and not self._is_given_up(place):
+                    return []
             epochs = self._reader.epochs(self._camera)
             following = next((each for each in epochs if each > place.epoch), None)
             if following is None:
                 return []
             place = Cursor(following, 0)
+
+    def _lines_if_any(self, place: Cursor, most: int) -> list[tuple[bytes, Cursor]] | None:
+        """Lines behind a place; None if its epoch's folder has been removed."""
+        try:
+            return self._lines_at(place, most)
+        except FileNotFoundError:
+            return [] if (self._folder / place.epoch).exists() else None  # only just begun, or gone
+        except OSError as error:
+            self._log.warning(
+                "index unreadable",
+                action="outbox.unreadable",
+                camera=self._camera,
+                epoch=place.epoch,
+                reason=error.strerror,
+            )
+            return []
+
+    def _is_given_up(self, place: Cursor) -> bool:
+        """A later epoch has waited for long: the archiver finds the rest of this one by itself."""
+        now = self._clock.monotonic()
+        if self._waits is None or self._waits[0] != place:
+            self._waits = place, now
+        if now - self._waits[1] < PATIENCE_SECONDS:
+            return False
+        if not any(each > place.epoch for each in self._reader.epochs(self._camera)):
+            return False
+        self._log.warning(
+            "epoch without an end is passed over",
+            action="outbox.passed_over",
+            camera=self._camera,
+            epoch=place.epoch,
+        )
+        return True
 
     def _lines_at(self, place: Cursor, most: int) -> list[tuple[bytes, Cursor]]:
         data = self._read(place)

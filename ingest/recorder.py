@@ -66,6 +66,7 @@ class Recorder:
             outlets=Outlets(batch=self._on_batch, closed=self._index.put),
             tell=self._tell,
             spare=self._spare,
+            make_room=self._janitor.make_room,
             pulse=self.pulse,
             clock=context.clock,
             log=self._log,

@@ -69,14 +69,40 @@ def begin_epoch(folder: Path, began_at: datetime, stream: StreamParameters) -> N
         raise
 
 
-def recover(root: Path, camera: str, log: Log, spare: str | None = None) -> list[EpochEnd]:
+@dataclass(frozen=True)
+class Recovered:
+    """What came of it."""
+
+    ends: list[EpochEnd]
+    failed: dict[str, OSError]
+    """Epochs that the disk did not let close; they are left as they were."""
+
+
+def recover(root: Path, camera: str, log: Log, spare: str | None = None) -> Recovered:
     """Close every epoch of a camera that has no end, except `spare`, whose writer is still at it.
 
-    Returns those ends. Raises OSError.
+    One that cannot be read or written keeps no other from being closed. Raises Unavailable if not
+    even the folder can be read.
     """
-    epochs = [epoch for epoch in FrameReader(root).epochs(camera) if epoch != spare]
-    ends = [close_epoch(root, camera, epoch, INTERRUPTED, log) for epoch in epochs]
-    return [end for end in ends if end is not None]
+    found = Recovered([], {})
+    for epoch in FrameReader(root).epochs(camera):
+        if epoch == spare:
+            continue
+        try:
+            end = close_epoch(root, camera, epoch, INTERRUPTED, log)
+        except OSError as error:
+            log.warning(
+                "epoch cannot be closed yet",
+                action="recovery.failed",
+                camera=camera,
+                epoch=epoch,
+                reason=error.strerror,
+            )
+            found.failed[epoch] = error
+            continue
+        if end is not None:
+            found.ends.append(end)
+    return found
 
 
 def close_epoch(root: Path, camera: str, epoch: str, reason: str, log: Log) -> EpochEnd | None:

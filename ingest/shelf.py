@@ -47,14 +47,23 @@ class Shelf:
         self._camera = camera
         self._reader = FrameReader(root)
         self._epochs: dict[str, _Epoch] = {}
+        self.unread: dict[str, str] = {}
+        """Epochs whose index could not be read at the last look, and why."""
 
     def look(self) -> list[Kept]:
-        """All fragments that are there, epoch by epoch. Raises OSError, Unavailable."""
+        """All fragments that are there, epoch by epoch; `unread` then says which could not be read.
+
+        Raises Unavailable if not even the camera's folder can be.
+        """
         names = self._reader.epochs(self._camera)
         self._epochs = {name: self._epochs.get(name, _Epoch()) for name in names}
         kept: list[Kept] = []
+        self.unread = {}
         for name, epoch in self._epochs.items():
-            self._read_on(name, epoch)
+            try:
+                self._read_on(name, epoch)
+            except OSError as error:
+                self.unread[name] = str(error.strerror)
             kept += epoch.fragments.values()
         return kept
 

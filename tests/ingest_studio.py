@@ -99,6 +99,7 @@ class Studio:
             outlets=Outlets(batch=self._batch, closed=self._closed),
             tell=lambda *event: self.told.append(event),
             spare=lambda epoch, seconds: self.spared.append((epoch, seconds)),
+            make_room=lambda: None,
             pulse=self.pulse,
             clock=self.clock,
             log=self.log,

@@ -61,7 +61,7 @@ def test_a_source_that_cannot_be_opened_is_a_camera_offline(tmp_path: Path) -> N
 def test_an_interrupted_ingest_is_ingest_down(tmp_path: Path) -> None:
     begun = SimulatedClock().now()
     begin_epoch(tmp_path / "camera-1" / new_epoch(begun), begun, STREAM)
-    (end,) = recover(tmp_path, "camera-1", get_logger())
+    (end,) = recover(tmp_path, "camera-1", get_logger()).ends
     assert cause_of(end.reason) is Cause.INGEST_DOWN
 
 

@@ -1,17 +1,19 @@
 """Cleaning: stored footage first, other footage only at a limit, and never without a word of it."""
 
 import json
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from ingest.janitor import GIB, choose, store_bytes
+from ingest import janitor
+from ingest.janitor import GIB, choose, missing_room, store_bytes
 from ingest.outbox import CURSOR_NAME
 from ingest.shelf import Kept, Shelf
 from shared.config import from_mapping
@@ -182,18 +184,53 @@ def test_on_a_full_disk_the_note_is_written_once_there_is_room(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epoch = house.record(2)
-    real, refusals = Path.write_text, []
+    real, refusals = os.fsync, []
 
-    def write_text(path: Path, *arguments: Any, **options: Any) -> int:
+    def fsync(file: int) -> None:
         if house.left(epoch):
-            refusals.append(path)
+            refusals.append(file)
             raise OSError(28, "No space left on device")
-        return real(path, *arguments, **options)
+        real(file)
 
-    monkeypatch.setattr(Path, "write_text", write_text)
+    monkeypatch.setattr(os, "fsync", fsync)
     house.clean(DAY + MINUTE)
     assert refusals
     assert house.bucket.losses == [(0, 1, "retention")]
+
+
+def test_on_a_disk_without_room_the_oldest_go_whatever_the_quota_says(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else has filled it, or it is smaller than the quota."""
+    epoch = house.record(6)
+    house.store(epoch, 4, 5)
+    monkeypatch.setattr(janitor, "missing_room", lambda _root: 3 * BYTES)
+    house.clean()
+    assert house.left(epoch) == [1, 2, 3], "first what is stored, then the oldest"
+    assert house.bucket.losses == [(0, 0, "quota")]
+
+
+def test_room_is_wanting_below_a_fiftieth_of_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk(blocks: int, free: int) -> None:
+        found = SimpleNamespace(f_blocks=blocks, f_bavail=free, f_frsize=4096)
+        monkeypatch.setattr(os, "statvfs", lambda _: found)
+
+    disk(50_000, 1000)
+    assert missing_room(Path("/")) == 0
+    disk(50_000, 400)
+    assert missing_room(Path("/")) == 600 * 4096
+    disk(10**9, 0)
+    assert missing_room(Path("/")) == GIB
+
+
+def test_an_epoch_that_cannot_be_read_keeps_no_other_from_being_cleaned(house: House) -> None:
+    bad, good = house.record(2), house.record(2, starts_at=NOON + timedelta(hours=1))
+    index = house.root / CAMERA / bad / INDEX_NAME
+    index.unlink()
+    index.mkdir()  # reading it is an error, as on a disk that fails
+    house.clean(DAY + timedelta(hours=2))
+    assert house.left(bad) == [0, 1]
+    assert house.left(good) == []
 
 
 def test_an_unreadable_note_stops_no_other(house: House) -> None:

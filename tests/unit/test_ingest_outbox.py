@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.outbox import CURSOR_NAME, CURSOR_SECONDS, WINDOW, Outbox
+from ingest.outbox import CURSOR_NAME, CURSOR_SECONDS, PATIENCE_SECONDS, WINDOW, Outbox
 from shared.clock import SimulatedClock
 from shared.framestore import INDEX_NAME
 from shared.identity import new_epoch
@@ -293,3 +293,34 @@ def test_every_line_arrives_and_in_order_whatever_happens(
     seen = [each for number, each in enumerate(arrived) if each not in arrived[:number]]
     assert seen == [each for number, each in enumerate(written) if each not in written[:number]]
     assert arrived.count(END) >= written.count(END)
+
+
+def test_a_later_epoch_waits_for_the_end_of_the_one_before_but_not_for_ever(desk: Desk) -> None:
+    """Its writer may be handing the camera over, or be dead on a disk that fails."""
+    desk.write(EPOCHS[0], "a")
+    desk.write(EPOCHS[1], "b", end=True)
+    assert desk.pump() == ["a"]
+    desk.clock.advance(PATIENCE_SECONDS - 1)
+    assert desk.pump() == []
+    desk.write(EPOCHS[0], "c")
+    assert desk.pump() == ["c"]
+    desk.pump()
+    desk.clock.advance(PATIENCE_SECONDS)
+    assert desk.pump() == ["b", END]
+
+
+def test_an_index_that_cannot_be_read_is_passed_over_in_the_end(desk: Desk) -> None:
+    (desk.root / CAMERA / EPOCHS[0] / INDEX_NAME).mkdir(parents=True)
+    desk.write(EPOCHS[1], "b", end=True)
+    assert desk.pump() == []
+    desk.clock.advance(PATIENCE_SECONDS)
+    assert desk.pump() == ["b", END]
+
+
+def test_the_newest_epoch_is_never_given_up(desk: Desk) -> None:
+    desk.write(EPOCHS[0], "a")
+    desk.pump()
+    desk.clock.advance(10 * PATIENCE_SECONDS)
+    assert desk.pump() == []
+    desk.write(EPOCHS[0], "b")
+    assert desk.pump() == ["b"]

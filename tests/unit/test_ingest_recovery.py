@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,10 @@ class Wreck:
         (self.folder / INDEX_NAME).write_bytes(b"".join(self.lines[:count]) + tail)
 
     def recover(self) -> list[EpochEnd]:
-        return recover(self.root, CAMERA, LOG)
+        found = recover(self.root, CAMERA, LOG)
+        for error in found.failed.values():
+            raise error
+        return found.ends
 
     def index(self) -> EpochIndex:
         return FrameReader(self.root).closed(CAMERA, self.epoch)
@@ -176,7 +179,7 @@ def test_a_hole_in_an_index_is_filled_again_from_the_bytes(wreck: Wreck) -> None
 def test_an_epoch_without_a_fragment_gets_its_end(tmp_path: Path) -> None:
     epoch = new_epoch(NOON)
     begin_epoch(tmp_path / CAMERA / epoch, NOON, stream())
-    (end,) = recover(tmp_path, CAMERA, LOG)
+    (end,) = recover(tmp_path, CAMERA, LOG).ends
     assert (end.fragments, end.ended_at, end.epoch) == (0, NOON, epoch)
 
 
@@ -214,6 +217,17 @@ def test_a_disk_that_refuses_leaves_everything_to_the_next_try(
     wreck.recover()
     assert wreck.index().fragments == wreck.whole.fragments
     assert not list(wreck.folder.glob("*.copy"))
+
+
+def test_an_epoch_that_cannot_be_read_keeps_no_other_from_being_closed(wreck: Wreck) -> None:
+    """A camera must not stay unrecorded for one bad sector of a week ago."""
+    wreck.keep_lines(1)
+    earlier = new_epoch(NOON - timedelta(days=1))
+    begin_epoch(wreck.root / CAMERA / earlier, NOON, stream())
+    (wreck.root / CAMERA / earlier / INDEX_NAME).mkdir()
+    found = recover(wreck.root, CAMERA, LOG)
+    assert list(found.failed) == [earlier]
+    assert [end.epoch for end in found.ends] == [wreck.epoch]
 
 
 def failing(error: OSError) -> Callable[[int], None]:
