@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.faults.page import PAGE, summary, write_page
+from tests.faults.page import PAGE, are_reached, summary, write_page
 from tests.faults.scene import scene
 from tests.faults.strikes import ALL
 from tests.faults.trial import run
@@ -44,6 +44,8 @@ def main() -> int:
     if arguments.strike is None:
         given = f"--seconds {arguments.seconds:g} --kills {arguments.kills} --seed {arguments.seed}"
         write_page(arguments.page, found, given)
+    if arguments.strike is None:
+        return 0 if are_reached(found) else 1
     return 0 if found.verdict.is_clean and not found.overwritten else 1
 
 

@@ -50,7 +50,9 @@ class Verdict:
     fragments: int = 0
     frames: int = 0
     lost: list[Place] = field(default_factory=list)
-    """Closed, in no clip, and no strike deleted them."""
+    """Closed, in no clip, and nobody says why."""
+    given_up: list[Place] = field(default_factory=list)
+    """Deleted by ingest for want of room, in no clip, and in the custody record."""
     untold: list[Place] = field(default_factory=list)
     """Deleted by a strike, in no clip, and not in the custody record."""
     contradicted: list[Place] = field(default_factory=list)
@@ -87,7 +89,8 @@ def judge(
         wanted = [number for place in places for number in stored.get(place, ())]
         if list(clip.numbers) != wanted and all(place in stored for place in places):
             verdict.different.append(clip.key)
-    verdict.lost = sorted(stored.keys() - times.keys() - deleted)
+    verdict.lost = sorted(stored.keys() - times.keys() - deleted - told)
+    verdict.given_up = sorted((stored.keys() & told) - times.keys() - deleted)
     verdict.untold = sorted(deleted - times.keys() - told)
     verdict.contradicted = sorted(told & times.keys())
     verdict.duplicated = sorted(place for place, count in times.items() if count > 1)

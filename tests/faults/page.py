@@ -121,17 +121,33 @@ def live_goals(found: Findings) -> list[tuple[str, str, bool]]:
     ]
 
 
+def are_reached(found: Findings) -> bool:
+    """Whether all of them were."""
+    return all(good for _, _, good in checks(found)) and not found.missed
+
+
 def goals(found: Findings) -> str:
     """What was to be reached, and whether it was."""
+    rows = [[goal, what, "reached" if good else "**missed**"] for goal, what, good in checks(found)]
+    return table(["goal", "measured", ""], rows)
+
+
+def checks(found: Findings) -> list[tuple[str, str, bool]]:
+    """Each goal, what was measured, and whether that is it."""
     verdict, total = found.verdict, sum(found.kills.values())
     worst_cut = max(found.cut_off_seconds, default=0.0)
-    checks: list[tuple[str, str, bool]] = [
+    return [
         (f"at least {LEAST_KILLS} workers killed", str(total), total >= LEAST_KILLS),
         ("workers that ended by themselves", _count(found.fallen), not found.fallen),
         (
             "closed fragments in no clip",
             f"{len(verdict.lost)} of {verdict.fragments} ({verdict.frames} frames)",
             not verdict.lost,
+        ),
+        (
+            "deleted for want of room, in the custody record (allowed)",
+            str(len(verdict.given_up)),
+            True,
         ),
         ("fragments in more than one clip", str(len(verdict.duplicated)), not verdict.duplicated),
         (
@@ -168,8 +184,6 @@ def goals(found: Findings) -> str:
             not found.live_faults,
         ),
     ]
-    rows = [[goal, what, "reached" if good else "**missed**"] for goal, what, good in checks]
-    return table(["goal", "measured", ""], rows)
 
 
 def faults(found: Findings) -> str:

@@ -98,9 +98,9 @@ def take_overs(held: Sequence[Tenure], deaths: Sequence[Death]) -> list[TakeOver
             if (other.stage, other.camera) == (tenure.stage, tenure.camera)
             and other.began_at >= tenure.ended_at
         ]
-        if following:
-            seconds = (min(following) - tenure.ended_at).total_seconds()
-            found.append(TakeOver(tenure.stage, tenure.camera, seconds))
+        taken_at = min(following, default=max(each.began_at for each in held))  # by nobody: so far
+        seconds = max(0.0, (taken_at - tenure.ended_at).total_seconds())
+        found.append(TakeOver(tenure.stage, tenure.camera, seconds))
     return found
 
 

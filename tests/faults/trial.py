@@ -51,7 +51,8 @@ class Findings:
     stalls: dict[str, float]
     """By kind of fault, the longest time without a new segment, of any camera (seconds)."""
     back: dict[str, float]
-    """By kind of fault, the longest time from its end to a new segment, of any camera (seconds)."""
+    """By kind of fault, the longest time from its end to a new segment, of any camera (seconds).
+    The next strike may fall into it; it ends after `AFTERMATH_SECONDS` at the latest."""
     taken: Sequence[TakeOver]
     """After kills of one worker, with another of its stage alive and the broker there."""
     overlap_seconds: float
@@ -137,7 +138,8 @@ def all_live(scene: Scene) -> bool:
 
 
 def _unstored(scene: Scene, ledger: Ledger) -> bool:
-    return bool(ledger.stored.keys() - committed(scene) - scene.deleted)
+    left = ledger.stored.keys() - committed(scene) - scene.deleted
+    return bool(left) and bool(left - _told(scene))
 
 
 def committed(scene: Scene) -> set[Place]:
@@ -183,11 +185,12 @@ def _findings(
     ends = [*(blow.began_at for blow in scene.blows[1:]), NEVER]
     for blow, next_at in zip(scene.blows, ends, strict=True):
         ended_at = blow.ended_at or blow.began_at
-        until = min(next_at, ended_at + timedelta(seconds=AFTERMATH_SECONDS))
+        aftermath = ended_at + timedelta(seconds=AFTERMATH_SECONDS)
+        until = min(next_at, aftermath)
         stalls[blow.kind] = max(
             watch.longest_stall(blow.began_at, until), stalls.get(blow.kind, 0.0)
         )
-        back[blow.kind] = max(watch.first_advance(ended_at, until), back.get(blow.kind, 0.0))
+        back[blow.kind] = max(watch.first_advance(ended_at, aftermath), back.get(blow.kind, 0.0))
     alone = [
         death
         for death in scene.deaths
@@ -220,12 +223,15 @@ def _cut_off(held: Sequence[Tenure], deaths: Sequence[Death], ledger: Ledger) ->
     died = {(death.worker, death.at) for death in deaths}
     costs = []
     for tenure in held:
-        if tenure.stage == "ingest" and (tenure.worker, tenure.ended_at) in died:
-            costs += [
-                max(0.0, (tenure.ended_at - ended_at).total_seconds())
-                for (camera, epoch), ended_at in ledger.ends_at.items()
-                if camera == tenure.camera
-                and (camera, epoch) in ledger.interrupted
-                and abs(tenure.ended_at - ended_at) < timedelta(seconds=5)
-            ]
+        if tenure.stage != "ingest" or (tenure.worker, tenure.ended_at) not in died:
+            continue
+        cut = [
+            ended_at
+            for (camera, epoch), ended_at in ledger.ends_at.items()
+            if camera == tenure.camera
+            and (camera, epoch) in ledger.interrupted
+            and tenure.began_at <= ended_at <= tenure.ended_at + timedelta(seconds=1)
+        ]
+        if cut:
+            costs.append(max(0.0, (tenure.ended_at - max(cut)).total_seconds()))
     return costs
