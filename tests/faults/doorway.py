@@ -1,6 +1,7 @@
 """The way to the object store, through which every S3 request of the house goes, whole.
 
-It can refuse with 500, be slow, lose the answer to what was done, or let nothing through; and it
+It can refuse with 500, be slow, lose the answer to what was done or give it when nobody waits for it
+any more, or let nothing through; and it
 can be told to strike at the moment when a certain request has come, or has been done and its
 answer is not passed on yet. It knows which process asked: the other end of its connection.
 """
@@ -17,8 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal, Self
 
-Mood = Literal["well", "errors", "slow", "losing", "held"]
+Mood = Literal["well", "errors", "slow", "losing", "late", "held"]
 SLOW_SECONDS = 3.0
+LATE_SECONDS = 66.0
+"""Longer than anybody waits for an answer."""
 _TIMEOUT_SECONDS = 60.0
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -118,6 +121,8 @@ class Doorway:
         if self.mood == "losing":
             request.close_connection = True
             return
+        if self.mood == "late":
+            self._closing.wait(LATE_SECONDS)
         self._answer(request, status, headers, content)
 
     def _falls_into(self, request: BaseHTTPRequestHandler, moment: str) -> bool:

@@ -203,11 +203,17 @@ class Scene:
 
     def kill_behind(self, port: int) -> None:
         """SIGKILL the worker whose connection comes from this port of loopback."""
-        names = {worker.pid: name for name, worker in list(self.line.workers.items())}
-        pid = process_behind(port, list(names))
-        if pid is not None:
+        name = self.worker_behind(port)
+        if name is not None:
+            pid = self.line.workers[name].pid
             self._struck_at[pid] = datetime.now(UTC)
             os.kill(pid, signal.SIGKILL)
+
+    def worker_behind(self, port: int) -> str | None:
+        """The worker whose connection comes from this port of loopback."""
+        names = {worker.pid: name for name, worker in list(self.line.workers.items())}
+        pid = process_behind(port, list(names))
+        return None if pid is None else names[pid]
 
     @contextmanager
     def frozen(self, worker: str) -> Iterator[None]:

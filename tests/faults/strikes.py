@@ -15,7 +15,7 @@ from urllib.parse import quote
 from tests.faults import surroundings
 from tests.faults.doorway import Mood
 from tests.faults.scene import STAGES, Scene
-from tests.faults.steps import STEPS
+from tests.faults.steps import FREEZES, STEPS
 
 DETECTION_SECONDS: Final = 27.0
 """A silent peer is noticed after at most so long, at a heartbeat of 10 s."""
@@ -174,6 +174,7 @@ def _doorway(mood: Mood, seconds: float) -> Strike:
 KILLS: Final[dict[str, Strike]] = {f"kill {stage}": _one_of(stage, Scene.kill) for stage in STAGES}
 OTHERS: Final[dict[str, Strike]] = {
     **STEPS,
+    **FREEZES,
     **{
         f"{stage} told to stop": _one_of(stage, Scene.stop)
         for stage in ("ingest", "encoder", "archiver")
@@ -198,6 +199,7 @@ OTHERS: Final[dict[str, Strike]] = {
     "store answers 500": _doorway("errors", 15),
     "store slow": _doorway("slow", 20),
     "store's answers lost": _doorway("losing", 12),
+    "store's answers late": _doorway("late", 70),
     "store silent": _doorway("held", 20),
     "camera connections closed": surroundings.drop_cameras,
     "camera silent": surroundings.stall_camera,

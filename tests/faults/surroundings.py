@@ -97,12 +97,12 @@ def delete_fragments(scene: Scene) -> str:
 
 
 def step_clock(scene: Scene) -> str:
-    """All clocks of the machine, and back again."""
+    """All clocks of the machine: forward and back, or back and forward."""
     seconds = scene.random.choice((-40, 40))
-    scene.set_clock(seconds)
-    scene.pause(STEPPED_SECONDS)
-    scene.set_clock(0)
-    return f"by {seconds:+d} s and back after {STEPPED_SECONDS:.0f} s"
+    for wrong_by in (seconds, 0, -seconds, 0):
+        scene.set_clock(wrong_by)
+        scene.pause(STEPPED_SECONDS)
+    return f"by {seconds:+d} s, by {-seconds:+d} s, and right again, {STEPPED_SECONDS:.0f} s each"
 
 
 # -- messages ---------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from tests.faults.strikes import ALL, KILLS, LONELY_KILLS, OTHERS
 from tests.faults.watch import Memory, Watch, watching
 from tests.line import manifests_in
 
+KILLS_BETWEEN = 2
 START_SECONDS = 60.0
 SETTLE_SECONDS = 180.0
 REST_SECONDS = (5.0, 8.0)
@@ -87,7 +88,7 @@ def program(seed: int, names: Sequence[str] | None = None) -> Iterator[str]:
         order.shuffle(kinds)
         for kind in kinds:
             yield kind
-            yield from order.choices(list(KILLS), k=3)
+            yield from order.choices(list(KILLS), k=KILLS_BETWEEN)
 
 
 def run(

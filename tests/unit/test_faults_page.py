@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.page import _is_death, _must_be_noticed, _worst, write_section
+from tests.faults.steps import FREEZES
 from tests.faults.strikes import ALL
 
 
@@ -45,5 +46,6 @@ def test_deaths_and_silences_are_told_apart() -> None:
     assert not {"kill broker", "kill store"} & deaths
     assert silences == {
         *("freeze ingest", "freeze encoder", "freeze archiver", "camera silent"),
+        *FREEZES,
         *(f"network of {stage} cut" for stage in ("ingest", "encoder", "archiver")),
     }

@@ -3,10 +3,10 @@
 from itertools import islice
 
 from tests.faults.strikes import ALL, KILLS, OTHERS
-from tests.faults.trial import program
+from tests.faults.trial import KILLS_BETWEEN, program
 
-ROUND = 4 * len(OTHERS)
-"""Each fault, with three kills behind it."""
+ROUND = (1 + KILLS_BETWEEN) * len(OTHERS)
+"""Each fault, with kills behind it."""
 
 
 def test_the_same_seed_strikes_the_same() -> None:
@@ -14,10 +14,10 @@ def test_the_same_seed_strikes_the_same() -> None:
     assert list(islice(program(5), 300)) != list(islice(program(6), 300))
 
 
-def test_a_round_holds_every_kind_once_and_three_kills_for_each() -> None:
+def test_a_round_holds_every_kind_once_and_kills_for_each() -> None:
     kinds = list(islice(program(1), ROUND))
     assert {kind for kind in kinds if kind in OTHERS} == OTHERS.keys()
-    assert sum(kind in KILLS for kind in kinds) == 3 * len(OTHERS)
+    assert sum(kind in KILLS for kind in kinds) == KILLS_BETWEEN * len(OTHERS)
     assert set(kinds) <= ALL.keys()
 
 
