@@ -1,9 +1,9 @@
 """The way to the object store, through which every S3 request of the house goes, whole.
 
-It can refuse with 500, be slow, lose the answer to what was done or give it when nobody waits for it
-any more, or let nothing through; and it
-can be told to strike at the moment when a certain request has come, or has been done and its
-answer is not passed on yet. It knows which process asked: the other end of its connection.
+It can refuse with 500, be slow, lose the answer to what was done, give it when nobody waits any
+more, or let nothing through; and it can be told to strike at the moment when a certain request has
+come, or has been done and its answer is not passed on yet. It knows which process asked: the other
+end of its connection.
 """
 
 import os

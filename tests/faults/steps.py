@@ -62,9 +62,12 @@ def _ingest(held: Way, end: Callable[[Scene, str], None]) -> Callable[[Scene], s
     def strike(scene: Scene) -> str:
         scene.gates["ingest"].hold(held)
         scene.pause(CLOSED_FRAGMENTS_SECONDS)
-        victim = scene.random.choice(scene.living("ingest") or [""])
-        if victim:
-            end(scene, victim)
+        living = scene.living("ingest")
+        if not living:
+            scene.gates["ingest"].open()
+            return "nobody was there"
+        victim = scene.random.choice(living)
+        end(scene, victim)
         return victim
 
     return strike
