@@ -10,13 +10,13 @@ day, and only if committed clips cover its fragments: else it may still be adopt
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
 from shared.clipfolder import ClipFolder
-from shared.identity import parse_clip_key, parse_stamp
+from shared.identity import CAMERA_PATTERN, parse_clip_key, parse_stamp
 from shared.manifest import Manifest
 from shared.objectstore import ObjectStore
 from shared.ranges import Ranges
@@ -133,6 +133,28 @@ class Expiry:
                 if covered and old:
                     self._store.remove(each.key)
                     removed.leftovers += 1
+
+
+def forgotten_cameras(store: ObjectStore, configured: Collection[str]) -> list[str]:
+    """Cameras that were taken out of the configuration and have clips or analyses.
+
+    Raises StoreUnavailable.
+    """
+    there = (store.folders("clips/") | store.folders("analysis/")).difference(configured)
+    return sorted(each for each in there if re.fullmatch(CAMERA_PATTERN, each) is not None)
+
+
+def expire_forgotten(
+    store: ObjectStore, configured: Collection[str], retention_days: int, now: datetime
+) -> int:
+    """Expire what cameras have left that nobody holds a seat of; says how many clips went.
+
+    Raises StoreUnavailable.
+    """
+    return sum(
+        Expiry(store, camera, retention_days).run(now).clips
+        for camera in forgotten_cameras(store, configured)
+    )
 
 
 def day_of(key: str) -> date | None:

@@ -18,12 +18,13 @@ from archiver.camera import CameraArchive
 from archiver.commit import Committer
 from archiver.convert import Converter
 from archiver.desk import Desk
+from archiver.expiry import expire_forgotten
 from archiver.housekeeping import Housekeeping
 from archiver.tools import Tools
 from archiver.workfolder import WorkFolder
 from shared.backoff import pause_seconds
 from shared.child import find_program
-from shared.errors import CradleError, MissingProgram, SeatTaken, Unavailable
+from shared.errors import MissingProgram, SeatTaken, Unavailable
 from shared.framestore import FrameReader
 from shared.link import Link
 from shared.messages import Stage
@@ -38,7 +39,7 @@ FINISH_SECONDS: Final = 20.0
 SETTLE_SECONDS: Final = 0.5
 """On stop, for messages that ingest's own stop has just sent."""
 UPLOAD_AGE: Final = timedelta(days=1)
-UPLOADS_SECONDS: Final = 3600.0
+CLEAN_SECONDS: Final = 3600.0
 
 
 class ArchiverWorker:
@@ -63,7 +64,7 @@ class ArchiverWorker:
             self._store, self._frames, converter, self._work, context.clock, context.log
         )
         self._probed = False
-        self._uploads_at = 0.0
+        self._clean_at = 0.0
         self._cameras: dict[str, tuple[CameraArchive, Housekeeping]] = {}
         self._taken_at: dict[str, float] = {}
         self._losses: dict[str, int] = {}
@@ -124,7 +125,7 @@ class ArchiverWorker:
                 seats.scan()
                 scan_at = clock.monotonic() + seats.wait_seconds()
                 self._drop_closed()
-                self._abort_uploads()
+                self._clean_bucket()
 
     def _turn(self) -> None:
         self._desk.turn_for(TURN_SECONDS)
@@ -189,23 +190,31 @@ class ArchiverWorker:
         self._losses[name] = 1 if held else self._losses.get(name, 0) + 1
         self._not_before[name] = now + pause_seconds(self._losses[name])
 
-    def _abort_uploads(self) -> None:
+    def _clean_bucket(self) -> None:
+        """Once an hour, what belongs to no camera that is held."""
         now = self._context.clock.monotonic()
-        if now < self._uploads_at:
+        if now < self._clean_at:
             return
-        self._uploads_at = now + UPLOADS_SECONDS
-        abort = partial(self._store.abort_left_over_uploads, UPLOAD_AGE, self._context.clock.now())
-        self._desk.chore(abort, self._uploads_aborted)
+        self._clean_at = now + CLEAN_SECONDS
+        moment = self._context.clock.now()
+        abort = partial(self._store.abort_left_over_uploads, UPLOAD_AGE, moment)
+        self._desk.chore(abort, partial(self._cleaned, "left-over uploads"))
+        settings = self._context.settings
+        configured = [camera.id for camera in settings.cameras]
+        if configured and configured[0] in self._cameras:  # one worker is enough
+            days = settings.archive.retention_days
+            expire = partial(expire_forgotten, self._store, configured, days, moment)
+            self._desk.chore(expire, partial(self._cleaned, "clips of cameras that are no more"))
 
-    def _uploads_aborted(self, future: Future[int]) -> None:
+    def _cleaned(self, what: str, future: Future[int]) -> None:
         try:
             count = future.result()
-        except CradleError as error:
+        except Exception as error:  # nothing is urgent here
             self._context.log.warning(
-                "left-over uploads stay", action="uploads.wait", reason=str(error)
+                f"{what} stay", action="bucket.uncleaned", what=what, reason=repr(error)
             )
             return
         if count:
             self._context.log.info(
-                "left-over uploads dropped", action="uploads.dropped", count=count
+                f"{what} removed", action="bucket.cleaned", what=what, count=count
             )

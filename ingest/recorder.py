@@ -117,6 +117,7 @@ class Recorder:
         capture = self.captures.get(camera)
         if capture is not None and not capture.closed:
             return capture
+        self._close_outbox(camera)
         self._outboxes[camera] = self._outbox(camera)
         self._samplers[camera] = Sampler(
             analysis.interval_seconds, analysis.pictures, analysis.heartbeat_seconds
@@ -141,9 +142,14 @@ class Recorder:
             return False
         del self.captures[camera]
         self._samplers.pop(camera, None)
-        with suppress(OSError):
-            self._outboxes.pop(camera).close()
+        self._close_outbox(camera)
         return True
+
+    def _close_outbox(self, camera: str) -> None:
+        outbox = self._outboxes.pop(camera, None)
+        if outbox is not None:
+            with suppress(OSError):
+                outbox.close()
 
     def _forget(self, camera: str) -> None:
         """The camera is not ours any more."""
@@ -160,8 +166,7 @@ class Recorder:
         for camera, capture in captures.items():
             if not capture.join(max(0.0, deadline - self._context.clock.monotonic())):
                 self._log.warning("camera holds on", action="camera.stuck", camera=camera)
-            with suppress(OSError):
-                self._outboxes.pop(camera).close()
+            self._close_outbox(camera)
             self._forget(camera)
 
     def stop(self) -> None:

@@ -89,15 +89,23 @@ class Shelf:
                 data = index.read()
         except FileNotFoundError:
             return
-        there = None if epoch.position else {file.name for file in path.parent.glob("*.ts")}
+        there = None if epoch.position else _files(path.parent)
+        is_sound = True
         for line in data.split(b"\n")[:-1]:
             if epoch.end is not None:
                 return
             try:
                 record = read_archive_message(line)
-            except BadMessage:
-                return  # damaged; whoever closes the epoch cuts it here
-            epoch.position += len(line) + 1
+            except (
+                BadMessage
+            ):  # what lies behind takes room, too; it is read anew at each look, for
+                is_sound = False  # whoever closes the epoch cuts it here
+                there = _files(path.parent)
+                continue
+            if is_sound:
+                epoch.position += len(line) + 1
+            if (record.camera, record.epoch) != (self._camera, name):
+                continue
             if isinstance(record, EpochEnd):
                 epoch.end = record
             elif there is None or f"{record.fragment:06d}.ts" in there:
@@ -110,3 +118,7 @@ class Shelf:
                     record.bytes,
                     stored_at=None,
                 )
+
+
+def _files(folder: Path) -> set[str]:
+    return {file.name for file in folder.glob("*.ts")}

@@ -9,6 +9,7 @@ is handed over: a worker that is told to stop, or has more than its share, frees
 records on until another records (`departures.py`).
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -104,8 +105,8 @@ class IngestWorker:
         self._log = context.log
         self._stored: deque[Delivery] = deque()
         """`stored` events that are not noted yet."""
-        self._refused_since: dict[str, float] = {}
-        """Captures that run without a seat, and since when (monotonic) it is refused."""
+        self._refused: dict[str, tuple[float, float]] = {}
+        """Captures that run without a seat: since when it is refused, and when last (monotonic)."""
 
     def run_once(self, stop: threading.Event) -> None:
         """Record until `stop`, through as many sessions with the broker as it takes.
@@ -298,19 +299,21 @@ class IngestWorker:
                     reason=str(error),
                 )
             else:
-                self._refused_since.pop(camera, None)
+                self._refused.pop(camera, None)
 
     def _refused(self, recorder: Recorder, camera: str) -> None:
         """Somebody has the seat of a capture that runs: this worker's ghost, or another worker."""
         now = self._context.clock.monotonic()
-        if camera not in self._refused_since:
-            self._refused_since[camera] = now
+        patience_seconds = GHOST_HEARTBEATS * self._settings.broker.heartbeat_seconds
+        since, latest = self._refused.get(camera, (now, -math.inf))
+        if now - latest > patience_seconds:  # what was refused in another session is another matter
+            since = now
             self._log.warning(
                 "seat refused; recording goes on for now", action="seat.refused", camera=camera
             )
-        patience_seconds = GHOST_HEARTBEATS * self._settings.broker.heartbeat_seconds
-        if now - self._refused_since[camera] > patience_seconds:
-            del self._refused_since[camera]
+        self._refused[camera] = since, now
+        if now - since > patience_seconds:
+            del self._refused[camera]
             recorder.stop_captures([camera], "another worker has the seat")
 
     def _give_up_all(self, recorder: Recorder, seats: Seats) -> None:

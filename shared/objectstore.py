@@ -228,6 +228,15 @@ class ObjectStore:
             ):
                 yield StoredObject(found.object_name or "", found.size or 0, found.last_modified)
 
+    def folders(self, prefix: str) -> frozenset[str]:
+        """Names of what looks like folders directly below `prefix`."""
+        with self._translated():
+            return frozenset(
+                (found.object_name or "").removeprefix(prefix).rstrip("/")
+                for found in self._client.list_objects(self._bucket, prefix)
+                if found.is_dir
+            )
+
     def remove(self, key: str) -> None:
         """Delete an object; one that is not there is fine."""
         with self._translated():

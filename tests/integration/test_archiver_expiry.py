@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from archiver.clip import Clip, Made
-from archiver.expiry import Expiry
+from archiver.expiry import Expiry, expire_forgotten, forgotten_cameras
 from archiver.windows import window_of
 from shared.config import ArchiveSettings
 from shared.custody import EmptyWindow, write_custody
@@ -73,6 +73,30 @@ def test_whole_days_go_and_what_is_younger_stays(store: ObjectStore) -> None:
     assert keys(store) == all_of(young) | {young_note} | all_of(other)
     assert old_note not in keys(store)
     assert not keys(store) & (all_of(old) | all_of(leftover))
+
+
+def test_what_cameras_left_that_are_no_more_expires_too(store: ObjectStore) -> None:
+    """Nobody holds their seats; footage of children must not stay for that."""
+    old = put_clip(store, EXPIRED, camera="taken-out")
+    young = put_clip(store, KEPT, camera="taken-out")
+    mine = put_clip(store, EXPIRED)
+    strange = put(store, "clips/Not A Camera/2020/01/01/x")
+    assert forgotten_cameras(store, [CAMERA]) == ["taken-out"]
+    assert expire_forgotten(store, [CAMERA], 60, NOW) == 1
+    assert keys(store) == all_of(young) | all_of(mine) | {strange}
+    assert not keys(store) & all_of(old)
+
+
+def test_foreign_objects_among_the_analyses_stay_and_stop_nothing(store: ObjectStore) -> None:
+    folder = day_prefix("analysis", CAMERA, EXPIRED)
+    strange = {
+        put(store, f"{folder}{CAMERA}_99999999T999999999Z_0.json"),
+        put(store, f"{folder}notes.txt"),
+    }
+    note = put_analysis(store, EXPIRED + timedelta(hours=1))
+    expire(store)
+    assert keys(store) == strange
+    assert note not in keys(store)
 
 
 def test_custody_stays_for_good(store: ObjectStore) -> None:

@@ -233,6 +233,21 @@ def test_an_epoch_that_cannot_be_read_keeps_no_other_from_being_cleaned(house: H
     assert house.left(good) == []
 
 
+def test_what_lies_behind_a_damaged_line_is_cleaned_like_the_rest(house: House) -> None:
+    """Else it would take its room for ever, and at the quota good footage would go instead."""
+    epoch = house.record(6)
+    index = house.root / CAMERA / epoch / INDEX_NAME
+    lines = index.read_bytes().splitlines(keepends=True)
+    lines[2] = b"\0" * (len(lines[2]) - 1) + b"\n"
+    index.write_bytes(b"".join(lines))
+    house.clean()
+    house.clean(DAY + MINUTE)
+    assert house.left(epoch) == [2], "nobody knows what that one is; it goes with the folder"
+    touch(index.parent, NOON)
+    house.clean(2 * DAY)
+    assert not index.parent.exists()
+
+
 def test_an_unreadable_note_stops_no_other(house: House) -> None:
     house.record(1)
     (house.root / CAMERA / "deleted-0.json").write_text("{")
