@@ -105,7 +105,7 @@ class IngestWorker:
         self._log = context.log
         self._stored: deque[Delivery] = deque()
         """`stored` events that are not noted yet."""
-        self._refused: dict[str, tuple[float, float]] = {}
+        self._refusals: dict[str, tuple[float, float]] = {}
         """Captures that run without a seat: since when it is refused, and when last (monotonic)."""
 
     def run_once(self, stop: threading.Event) -> None:
@@ -299,21 +299,21 @@ class IngestWorker:
                     reason=str(error),
                 )
             else:
-                self._refused.pop(camera, None)
+                self._refusals.pop(camera, None)
 
     def _refused(self, recorder: Recorder, camera: str) -> None:
         """Somebody has the seat of a capture that runs: this worker's ghost, or another worker."""
         now = self._context.clock.monotonic()
         patience_seconds = GHOST_HEARTBEATS * self._settings.broker.heartbeat_seconds
-        since, latest = self._refused.get(camera, (now, -math.inf))
+        since, latest = self._refusals.get(camera, (now, -math.inf))
         if now - latest > patience_seconds:  # what was refused in another session is another matter
             since = now
             self._log.warning(
                 "seat refused; recording goes on for now", action="seat.refused", camera=camera
             )
-        self._refused[camera] = since, now
+        self._refusals[camera] = since, now
         if now - since > patience_seconds:
-            del self._refused[camera]
+            del self._refusals[camera]
             recorder.stop_captures([camera], "another worker has the seat")
 
     def _give_up_all(self, recorder: Recorder, seats: Seats) -> None:
