@@ -292,12 +292,7 @@ class IngestWorker:
             except SeatTaken:
                 self._refused(recorder, camera)
             except Misconfigured as error:  # it is tried again, and the others are not kept waiting
-                self._log.error(
-                    "camera refused by the broker",
-                    action="seat.misconfigured",
-                    camera=camera,
-                    reason=str(error),
-                )
+                seats.say_refused(camera, error)
             else:
                 self._refusals.pop(camera, None)
 

@@ -142,14 +142,18 @@ class Seats:
             self._refused[camera] = now + REFUSED_SECONDS
             if not self.held and self._refused.keys() >= set(self._cameras):
                 raise
-            self._log.error(
-                "camera refused by the broker",
-                action="seat.misconfigured",
-                camera=camera,
-                reason=str(error),
-            )
+            self.say_refused(camera, error)
         else:
             self._refused.pop(camera, None)
+
+    def say_refused(self, camera: str, error: Misconfigured) -> None:
+        """For a person: the broker does not give this worker the camera."""
+        self._log.error(
+            "camera refused by the broker",
+            action="seat.misconfigured",
+            camera=camera,
+            reason=str(error),
+        )
 
     def _try(self, camera: str) -> None:
         if self._link.declare(self._queue_of(camera)).consumers > 0:
