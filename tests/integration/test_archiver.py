@@ -113,16 +113,20 @@ def test_an_end_that_fragments_refute_is_corrected_in_the_custody_record(
     assert room.waiting == 0
 
 
-def test_an_end_that_the_frame_store_refutes_is_corrected_in_the_custody_record(
+def test_an_end_behind_what_anybody_has_seen_is_told_by_the_frame_store_alone(
     room: Room, source: Path
 ) -> None:
+    """Believed, it would make each fragment that follows a clip of its own."""
     recorded = room.record(source)
     false, true = false_end(recorded, 100), recorded.end()
     room.publish(*recorded.fragments[:8], false)
     recorded.index(recorded.fragments, true)
-    with ThreadedWorker(room.settings()):
-        eventually(lambda: holds_the_truth(room, true, false))
+    with ThreadedWorker(room.settings()) as worker:
         eventually(lambda: room.holds_exactly(recorded))
+        eventually(lambda: [end.fragments for end in ends_of(room)] == [true.fragments])
+        eventually(lambda: "0 deliveries held" in worker.state)
+    assert room.waiting == 0, "the message of the false end is not held for ever"
+    assert len(room.ranges()) == 3
 
 
 def test_messages_that_come_twice_or_in_any_order_make_the_same_clips(
