@@ -18,6 +18,9 @@ LEAST_KILLS: Final = 100
 TAKE_OVER_SECONDS: Final = 3.0
 BATCH_SECONDS: Final = 0.5
 BACK_SECONDS: Final = 5.0
+FROZEN_SECONDS: Final = 30.0
+FLAT_MIB: Final = 24
+"""The analyzer grows until Python looks for garbage for the first time (minutes), then no more."""
 OVERLAP_SECONDS: Final = 3.0 * HEARTBEAT_SECONDS
 _MIB: Final = 2**20
 WARM_SECONDS: Final = 60.0
@@ -135,6 +138,9 @@ def goals(found: Findings) -> str:
 def checks(found: Findings) -> list[tuple[str, str, bool]]:
     """Each goal, what was measured, and whether that is it."""
     verdict, total = found.verdict, sum(found.kills.values())
+    slowest = max((each.seconds for each in found.thawed), default=0.0)
+    lives = longest_lives(found).values()
+    grown = max((life[-1][1] - life[0][1] for life in lives), default=0) / _MIB
     worst_cut = max(found.cut_off_seconds, default=0.0)
     return [
         (f"at least {LEAST_KILLS} workers killed", str(total), total >= LEAST_KILLS),
@@ -168,6 +174,16 @@ def checks(found: Findings) -> list[tuple[str, str, bool]]:
             found.take_over_p95() < TAKE_OVER_SECONDS,
         ),
         (
+            f"take-over of a frozen worker's seat within {FROZEN_SECONDS:g} s",
+            f"worst {slowest:.1f} s, of {len(found.thawed)}",
+            slowest <= FROZEN_SECONDS,
+        ),
+        (
+            f"memory of the longest-lived worker of each stage grows by at most {FLAT_MIB} MiB",
+            f"{grown:+.0f} MiB",
+            grown <= FLAT_MIB,
+        ),
+        (
             f"two awake workers with one seat: at most {OVERLAP_SECONDS:g} s",
             f"{found.overlap_seconds:.2f} s",
             found.overlap_seconds <= OVERLAP_SECONDS,
@@ -196,8 +212,8 @@ def faults(found: Findings) -> str:
     return table(["fault", "times", "stall, s", "back, s"], rows)
 
 
-def memory(found: Findings) -> str:
-    """The longest life of each stage."""
+def longest_lives(found: Findings) -> dict[str, list[tuple[float, int]]]:
+    """Age and resident bytes, from `WARM_SECONDS` on, of the oldest worker of each stage."""
     lives: dict[tuple[str, int], list[tuple[float, int]]] = {}
     for each in found.memory:
         if each.age_seconds >= WARM_SECONDS:
@@ -207,9 +223,14 @@ def memory(found: Findings) -> str:
     for (stage, _), life in lives.items():
         if life[-1][0] > longest.get(stage, [(0.0, 0)])[-1][0]:
             longest[stage] = life
+    return longest
+
+
+def memory(found: Findings) -> str:
+    """The longest life of each stage."""
     rows = [
         [stage, f"{life[-1][0]:.0f}", f"{life[0][1] / _MIB:.0f}", f"{life[-1][1] / _MIB:.0f}"]
-        for stage, life in sorted(longest.items())
+        for stage, life in sorted(longest_lives(found).items())
     ]
     return table(["stage", "age, s", "MiB then", "MiB at the end"], rows)
 

@@ -104,6 +104,28 @@ def take_overs(held: Sequence[Tenure], deaths: Sequence[Death]) -> list[TakeOver
     return found
 
 
+def frozen_take_overs(held: Sequence[Tenure], freezes: Sequence[Death]) -> list[TakeOver]:
+    """For every seat of a worker that froze, the time until another had it, if one came to that."""
+    found = []
+    for freeze in freezes:
+        for tenure in held:
+            if tenure.worker != freeze.worker or not (
+                tenure.began_at <= freeze.at <= tenure.ended_at
+            ):
+                continue
+            following = [
+                other.began_at
+                for other in held
+                if (other.stage, other.camera) == (tenure.stage, tenure.camera)
+                and other.worker != freeze.worker
+                and freeze.at < other.began_at <= (freeze.ended_at or NEVER)
+            ]
+            if following:
+                seconds = (min(following) - freeze.at).total_seconds()
+                found.append(TakeOver(tenure.stage, tenure.camera, seconds))
+    return found
+
+
 def longest_overlap_seconds(held: Sequence[Tenure], freezes: Sequence[Death]) -> float:
     """The longest time for which two workers, both awake, believed to hold the same seat."""
     longest = 0.0

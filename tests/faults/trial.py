@@ -20,6 +20,7 @@ from tests.faults.seats import (
     NEVER,
     TakeOver,
     Tenure,
+    frozen_take_overs,
     longest_overlap_seconds,
     take_overs,
     tenures,
@@ -56,6 +57,8 @@ class Findings:
     The next strike may fall into it; it ends after `AFTERMATH_SECONDS` at the latest."""
     taken: Sequence[TakeOver]
     """After kills of one worker, with another of its stage alive and the broker there."""
+    thawed: Sequence[TakeOver]
+    """From workers that were frozen, by another."""
     overlap_seconds: float
     cut_off_seconds: Sequence[float]
     """What each death of an ingest worker cost beyond the last frame that is stored."""
@@ -210,6 +213,7 @@ def _findings(
         stalls,
         back,
         take_overs(held, alone),
+        frozen_take_overs(held, scene.freezes),
         longest_overlap_seconds(held, scene.freezes),
         _cut_off(held, scene.deaths, ledger),
         watch.overwritten,

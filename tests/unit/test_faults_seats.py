@@ -10,6 +10,7 @@ from tests.faults.scene import Death
 from tests.faults.seats import (
     NEVER,
     STOPPED,
+    frozen_take_overs,
     longest_overlap_seconds,
     take_overs,
     tenures,
@@ -58,6 +59,24 @@ def test_a_take_over_lasts_from_the_death_to_the_next_tenure(tmp_path: Path) -> 
     deaths = [Death("encoder-1", after(10))]
     (found,) = take_overs(tenures(tmp_path, deaths), deaths)
     assert (found.stage, found.camera, found.seconds) == ("encoder", "c", 1.5)
+
+
+def test_a_seat_that_nobody_took_again_counts_as_long_as_it_was_looked(tmp_path: Path) -> None:
+    said(tmp_path, "encoder-1", (0, "taken"))
+    said(tmp_path, "ingest-1", (70, "taken"))
+    deaths = [Death("encoder-1", after(10))]
+    (found,) = take_overs(tenures(tmp_path, deaths), deaths)
+    assert found.seconds == 60
+
+
+def test_the_seat_of_a_frozen_worker_is_taken_by_another_while_it_sleeps(tmp_path: Path) -> None:
+    said(tmp_path, "encoder-1", (0, "taken"), (45, "released"))
+    said(tmp_path, "encoder-2", (36, "taken"))
+    held = tenures(tmp_path, [])
+    (found,) = frozen_take_overs(held, [Death("encoder-1", after(10), after(44))])
+    assert found.seconds == 26
+    assert frozen_take_overs(held, [Death("encoder-1", after(10), after(20))]) == []
+    assert frozen_take_overs(held, [Death("encoder-2", after(10), after(44))]) == []
 
 
 def test_a_seat_that_was_given_back_was_not_taken_over(tmp_path: Path) -> None:
