@@ -9,6 +9,7 @@ still in the queue. A message that cannot be read goes to `cradle.lost` with the
 import math
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -18,6 +19,7 @@ from archiver.held import Held, HeldDeliveries
 from shared.backoff import pause_seconds
 from shared.clock import Clock
 from shared.errors import BadMessage, SeatTaken
+from shared.identity import epoch_started_at
 from shared.link import Delivery, Link, Subscription
 from shared.log import Log
 from shared.messages import EpochEnd, Fragment, read_archive_message
@@ -26,6 +28,8 @@ from shared.topology import archiver_queue
 LONGEST_HOLD_SECONDS: Final = 600.0
 """Beyond the length of a clip."""
 LEAST_PREFETCH: Final = 64
+LONGEST_AWAY: Final = timedelta(days=2)
+"""An epoch is at most 12 hours long, and its id says when it began."""
 
 
 def prefetch_of(clip_seconds: int) -> int:
@@ -121,6 +125,12 @@ class Intake:
         message = read_archive_message(body)
         if message.camera != self._camera:
             raise BadMessage(f"camera: {message.camera} is not the camera of this queue")
+        if isinstance(message, Fragment):
+            away = abs(message.captured_at - epoch_started_at(message.epoch))
+            if away > LONGEST_AWAY:
+                raise BadMessage(
+                    f"captured_at: is {away.days} days away from its epoch's beginning"
+                )
         return message
 
     def _channel_closed(self, generation: int, reason: str) -> None:

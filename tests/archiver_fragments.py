@@ -24,10 +24,14 @@ STREAM = StreamParameters(
 )
 
 
+EPOCH = new_epoch(START)[:-8] + "0" * 8
+"""One that began at START, always the same."""
+
+
 def reference(
     number: int,
     *,
-    epoch: str = "0" * 20,
+    epoch: str = EPOCH,
     captured_at: datetime | None = None,
     duration_seconds: float = 1.0,
     camera: str = CAMERA,

@@ -1,6 +1,7 @@
 """The seat's queue in simulated time: what is held too long goes back, what is stale is dropped."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, cast
 
 from archiver.desk import Desk
@@ -10,7 +11,7 @@ from shared.errors import SeatTaken
 from shared.link import Delivery, Link
 from shared.log import get_logger
 from shared.topology import Queue
-from tests.archiver_fragments import CAMERA, reference
+from tests.archiver_fragments import CAMERA, START, reference
 
 CLIP_SECONDS = 60
 
@@ -127,6 +128,15 @@ def test_a_refused_message_is_acknowledged_in_its_turn() -> None:
     assert seat.intake.held.acknowledge(lambda _: False) == 0
     assert seat.intake.held.acknowledge(lambda held: held.number == 0) == 2
     assert bad.acknowledged
+
+
+def test_a_fragment_from_another_time_than_its_epochs_is_refused() -> None:
+    """Whoever judged it would read the bucket's folders of all the years between."""
+    seat = Seat()
+    seat.deliver(reference(0, captured_at=START + timedelta(days=900)).to_body())
+    assert not seat.intake.waiting
+    (reason,) = seat.broker.lost
+    assert "900 days away" in reason
 
 
 def test_the_queue_is_silent_only_while_it_could_speak() -> None:

@@ -256,7 +256,7 @@ def ended(epoch: str, at: datetime, reason: str = "unplugged") -> EpochEnd:
 def test_the_gap_between_epochs_has_the_reason_of_the_end() -> None:
     continuity = Continuity()
     assert continuity.gap_before((reference(0), reference(1))) is None
-    continuity.end(ended("0" * 20, START + timedelta(seconds=2)), last_is_known=True)
+    continuity.end(ended(reference(0).epoch, START + timedelta(seconds=2)), last_is_known=True)
     after = reference(0, epoch=EPOCH, captured_at=START + timedelta(seconds=60))
     gap = continuity.gap_before((after,))
     assert gap is not None
