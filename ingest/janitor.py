@@ -35,6 +35,10 @@ from shared.objectstore import ObjectStore
 
 TURN_SECONDS = 30.0
 GIB = 1024**3
+RESERVE_BYTES = GIB
+"""So much is kept free by deleting what is stored; ..."""
+LEAST_BYTES = 32 * 1024**2
+"""... what is not goes only when even this is not free: the next fragment could not be written."""
 FORGOTTEN_SECONDS = 3600.0
 """A camera that is in no configuration and has been silent for so long has no writer."""
 
@@ -102,13 +106,16 @@ class Janitor:
         kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
         figures.STORE_BYTES.set(total)
-        over = max(total - self._settings.quota_gib * GIB, missing_room(self._root))
+        over = max(total - self._settings.quota_gib * GIB, missing_room(self._root, LEAST_BYTES))
+        wanted = max(over, missing_room(self._root, RESERVE_BYTES))
+        share = own / total if total else 0  # the other workers do their part
         chosen = choose(
             kept,
             now,
             keep_stored=timedelta(minutes=self._settings.keep_stored_minutes),
             retention=timedelta(hours=self._settings.retention_hours),
-            over_bytes=over * own / total if total else 0,  # the other workers do their part
+            over_bytes=over * share,
+            wanted_bytes=wanted * share,
         )
         for reason, fragments in chosen.items():
             for camera in mine:
@@ -206,8 +213,12 @@ def choose(
     keep_stored: timedelta,
     retention: timedelta,
     over_bytes: float,
+    wanted_bytes: float = 0,
 ) -> dict[str, list[Kept]]:
-    """Which fragments must go now, by reason. Pure."""
+    """Which fragments must go now, by reason. Pure.
+
+    So many bytes must go, whatever they are, and so many are to go if what is stored suffices.
+    """
     chosen: dict[str, list[Kept]] = {"stored": [], "retention": [], "quota": []}
     rest: list[Kept] = []
     for each in kept:
@@ -217,21 +228,20 @@ def choose(
             chosen["retention"].append(each)
         else:
             rest.append(each)
-    over_bytes -= sum(each.bytes for group in chosen.values() for each in group)
-    if over_bytes > 0:
-        rest.sort(key=lambda each: (not each.stored, each.starts_at))
-        for each in rest:
-            if over_bytes <= 0:
-                break
-            chosen["quota"].append(each)
-            over_bytes -= each.bytes
+    gone_bytes = sum(each.bytes for group in chosen.values() for each in group)
+    for each in sorted(rest, key=lambda each: (not each.stored, each.starts_at)):
+        limit = max(over_bytes, wanted_bytes) if each.stored else over_bytes
+        if gone_bytes >= limit:
+            break
+        chosen["quota"].append(each)
+        gone_bytes += each.bytes
     return chosen
 
 
-def missing_room(root: Path) -> int:
-    """Bytes that are wanting to a reserve on the disk: a fiftieth of it, at most 1 GiB."""
+def missing_room(root: Path, most_bytes: int) -> int:
+    """Bytes that are wanting to a reserve on the disk: a fiftieth of it, at most so many."""
     disk = os.statvfs(root)
-    reserve = min(disk.f_blocks * disk.f_frsize // 50, GIB)
+    reserve = min(disk.f_blocks * disk.f_frsize // 50, most_bytes)
     return reserve - disk.f_bavail * disk.f_frsize
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from ingest import janitor
-from ingest.janitor import GIB, choose, missing_room, store_bytes
+from ingest.janitor import GIB, RESERVE_BYTES, choose, missing_room, store_bytes
 from ingest.outbox import CURSOR_NAME
 from ingest.shelf import Kept, Shelf
 from shared.config import from_mapping
@@ -204,10 +204,24 @@ def test_on_a_disk_without_room_the_oldest_go_whatever_the_quota_says(
     """Somebody else has filled it, or it is smaller than the quota."""
     epoch = house.record(6)
     house.store(epoch, 4, 5)
-    monkeypatch.setattr(janitor, "missing_room", lambda _root: 3 * BYTES)
+    monkeypatch.setattr(janitor, "missing_room", lambda *_: 3 * BYTES)
     house.clean()
     assert house.left(epoch) == [1, 2, 3], "first what is stored, then the oldest"
     assert house.bucket.losses == [(0, 0, "quota")]
+
+
+def test_a_disk_that_is_nearly_full_costs_nothing_that_is_not_stored(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may keep it so for ever, and there is room for the next fragment."""
+    epoch = house.record(6)
+    house.store(epoch, 4, 5)
+    monkeypatch.setattr(
+        janitor, "missing_room", lambda _, most: 10 * BYTES if most == RESERVE_BYTES else -BYTES
+    )
+    house.clean()
+    assert house.left(epoch) == [0, 1, 2, 3]
+    assert house.bucket.losses == []
 
 
 def test_room_is_wanting_below_a_fiftieth_of_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,11 +230,11 @@ def test_room_is_wanting_below_a_fiftieth_of_the_disk(monkeypatch: pytest.Monkey
         monkeypatch.setattr(os, "statvfs", lambda _: found)
 
     disk(50_000, 1000)
-    assert missing_room(Path("/")) == 0
+    assert missing_room(Path("/"), GIB) == 0
     disk(50_000, 400)
-    assert missing_room(Path("/")) == 600 * 4096
+    assert missing_room(Path("/"), GIB) == 600 * 4096
     disk(10**9, 0)
-    assert missing_room(Path("/")) == GIB
+    assert missing_room(Path("/"), GIB) == GIB
 
 
 def test_an_epoch_that_cannot_be_read_keeps_no_other_from_being_cleaned(house: House) -> None:
