@@ -4,7 +4,7 @@ import random
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
-LONGEST_BROKER_SECONDS = 3.0
+LONGEST_BROKER_SECONDS = 2.0
 """Between two tries to reach the broker: a try costs little, and live waits for it."""
 
 

@@ -36,8 +36,8 @@ _SECTIONS: Final = re.compile(
 _TEMPLATE: Final = """\
 # Reliability
 
-Measured on {date} by the command below, which also wrote this page. Nothing here was entered by
-hand.
+Measured on {date} by the command below, which also wrote the figures down. What
+was found and is not mended stands at the end.
 
     python -m tests.faults {arguments}
 

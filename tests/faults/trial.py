@@ -114,7 +114,11 @@ def run(
             raise AssertionError("live did not begin")
         say("all cameras are live")
         for kind in program(seed, names):
-            is_over = time.monotonic() - began > seconds and len(scene.deaths) >= least_kills
+            is_over = (
+                time.monotonic() - began > seconds
+                and len(scene.deaths) >= least_kills
+                and {blow.kind for blow in scene.blows} >= OTHERS.keys()
+            )
             if names is None and is_over:
                 break
             _strike(scene, kind, say)
