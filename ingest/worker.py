@@ -193,8 +193,12 @@ class IngestWorker:
 
     def _leave(self, recorder: Recorder, link: Link, seats: Seats) -> None:
         """Told to stop: record on while there is somebody who may take the cameras."""
-        seats.release_all("ingest was stopped")
         presence, look_at, pause = presence_queue(Stage.INGEST), 0.0, threading.Event()
+        if (
+            link.declare(presence).consumers <= 1
+        ):  # only this one: what it has to say it says itself
+            return
+        seats.release_all("ingest was stopped")
         while recorder.departures.cameras:
             link.check()
             self._turn(recorder)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,8 @@ def test_a_message_that_cannot_be_obeyed_goes_to_the_lost_with_its_reason(link: 
     lost = eventually(lambda: link.get(lost_queue()), 5)
     assert lost is not None
     assert lost.body == b"garbage"
+    lost_at = datetime.fromisoformat(lost.headers.pop("x-cradle-lost-at"))
+    assert abs(datetime.now(UTC) - lost_at) < timedelta(minutes=1)
     assert lost.headers == {
         "x-cradle-reason": "not JSON: rtsp://***@host/ said so",
         "x-cradle-exchange": FRAMES,
