@@ -35,8 +35,9 @@ from shared.worker import WorkerContext
 
 DECLARE_SECONDS = 10.0
 PATIENCE_SECONDS = LONGEST_BROKER_SECONDS + 2.0
-"""A worker that records takes no other camera so soon after the broker is back: whoever is there
-first sees nobody else, and would take everything, while the others go on recording."""
+"""A worker that was there before takes no camera that it does not record so soon after the broker is
+back: whoever comes first sees nobody else, and would take everything, while the others go on
+recording."""
 TURN_SECONDS = 0.1
 LOOK_SECONDS = 0.5
 """How often a worker that leaves looks whether others are there."""
@@ -105,6 +106,7 @@ class IngestWorker:
         self._log = context.log
         self._stored: deque[Delivery] = deque()
         """`stored` events that are not noted yet."""
+        self._had_session = False
         self._refusals: dict[str, tuple[float, float]] = {}
         """Captures that run without a seat: since when it is refused, and when last (monotonic)."""
 
@@ -168,8 +170,9 @@ class IngestWorker:
             clock=clock,
             log=self._log,
         )
-        if recorder.captures:
+        if recorder.captures or self._had_session:
             seats.be_patient(PATIENCE_SECONDS)
+        self._had_session = True
         freezes = recorder.pulse.freezes
         scan_at = declare_at = 0.0
         while not stop.is_set():
