@@ -35,8 +35,8 @@ from shared.worker import WorkerContext
 
 DECLARE_SECONDS = 10.0
 PATIENCE_SECONDS = LONGEST_BROKER_SECONDS + 2.0
-"""A worker that was there before takes no camera that it does not record so soon after the broker is
-back: whoever comes first sees nobody else, and would take everything, while the others go on
+"""A worker that was there before takes no camera that it does not record so soon after the broker
+is back: whoever comes first sees nobody else, and would take everything, while the others go on
 recording."""
 TURN_SECONDS = 0.1
 LOOK_SECONDS = 0.5
