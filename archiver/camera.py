@@ -10,7 +10,7 @@ worthless: the seat is given up, and whoever takes it reads anew.
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 
 from archiver import figures
@@ -82,6 +82,7 @@ class CameraArchive:
 
     def break_off(self, error: Exception) -> None:
         """A fault of this camera's own: its seat goes, and is taken anew after a pause."""
+        figures.SURVIVED.labels(self.camera, "turn").inc()
         self.log.error("camera broke off", action="archive.broke", exc_info=error)
         self.close(repr(error))
 
@@ -144,12 +145,13 @@ class CameraArchive:
         while self.intake.waiting:
             received = self.intake.waiting[0]
             message = received.message
+            moment = message.captured_at if isinstance(message, Fragment) else message.ended_at
+            if not self._has_read_folders(message.epoch, moment):
+                return
             if isinstance(message, EpochEnd):
                 self._end_epoch(message, certain=received.delivery is None)
-            elif self._has_read_folders(message):
-                self._take_in(message, received)
             else:
-                return
+                self._take_in(message, received)
             self.intake.waiting.popleft()
 
     def _take_in(self, fragment: Fragment, received: Received) -> None:
@@ -190,8 +192,9 @@ class CameraArchive:
 
     # -- the bucket's folders -------------------------------------------------------------------
 
-    def _has_read_folders(self, fragment: Fragment) -> bool:
-        days = self.book.ledger.missing_days(fragment.epoch, fragment.captured_at)
+    def _has_read_folders(self, epoch: str, moment: datetime) -> bool:
+        """Those that may hold clips of this epoch up to a moment of it."""
+        days = self.book.ledger.missing_days(epoch, moment)
         return days == [] or self.read_folders(days)
 
     def read_folders(self, days: list[date] | None) -> bool:
@@ -216,6 +219,7 @@ class CameraArchive:
             listings = future.result()
         except Exception as error:  # whatever it is, it must not stop the other cameras
             self._load_failures += 1
+            figures.SURVIVED.labels(self.camera, "listing").inc()
             pause = pause_seconds(self._load_failures)
             self._load_at = self.tools.clock.monotonic() + pause
             self.log.warning(

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+from archiver import figures
 from archiver.book import Closing
 from archiver.desk import Desk
 from shared.backoff import pause_seconds
@@ -75,6 +76,7 @@ class Completion:
             fragments = future.result()
         except Exception as error:  # whatever it is, the window is tried again and others go on
             waiting.failures += 1
+            figures.SURVIVED.labels(self._camera, "index").inc()
             pause = pause_seconds(waiting.failures)
             waiting.not_before = self._clock.monotonic() + pause
             self._log.warning(

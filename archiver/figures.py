@@ -39,6 +39,11 @@ BAD_MESSAGES = Counter(
     "cradle_archiver_bad_messages_total", "Messages sent to cradle.lost.", ["camera"]
 )
 CUSTODY = Counter("cradle_archiver_custody_total", "Custody records written.", ["camera", "kind"])
+SURVIVED = Counter(
+    "cradle_archiver_survived_faults_total",
+    "Times that something failed and was put off, so that the rest went on.",
+    ["camera", "what"],
+)
 EXPIRED = Counter("cradle_archiver_expired_total", "Objects deleted by age.", ["camera", "kind"])
 LEFTOVERS = Counter(
     "cradle_archiver_leftovers_removed_total", "Objects that no manifest named.", ["camera"]

@@ -86,6 +86,11 @@ class Housekeeping:
                 "frame store unreadable", action="archive.no_frame_store", reason=str(error)
             )
             return
+        for epoch, reason in store.unread.items():
+            figures.SURVIVED.labels(camera.camera, "index").inc()
+            camera.log.warning(
+                "index unreadable", action="archive.no_index", epoch=epoch, reason=reason
+            )
         indices = store.indices
         for epoch, numbers in store.again.items():
             camera.book.ledger.find(epoch, numbers)
@@ -116,6 +121,7 @@ class Housekeeping:
         try:
             manifests = future.result()
         except Exception as error:  # a hint is missed; the bucket knows
+            figures.SURVIVED.labels(self._camera.camera, "repeated events").inc()
             self._camera.log.warning(
                 "events not repeated", action="archive.not_repeated", reason=repr(error)
             )
@@ -150,6 +156,7 @@ class Housekeeping:
         try:
             removed = future.result()
         except Exception as error:  # nothing is urgent here
+            figures.SURVIVED.labels(camera.camera, "expiry").inc()
             camera.log.warning("expiry waits", action="expiry.waits", reason=repr(error))
             return
         for kind in ("clips", "analyses"):

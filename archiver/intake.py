@@ -125,12 +125,10 @@ class Intake:
         message = read_archive_message(body)
         if message.camera != self._camera:
             raise BadMessage(f"camera: {message.camera} is not the camera of this queue")
-        if isinstance(message, Fragment):
-            away = abs(message.captured_at - epoch_started_at(message.epoch))
-            if away > LONGEST_AWAY:
-                raise BadMessage(
-                    f"captured_at: is {away.days} days away from its epoch's beginning"
-                )
+        moment = message.captured_at if isinstance(message, Fragment) else message.ended_at
+        away = abs(moment - epoch_started_at(message.epoch))
+        if away > LONGEST_AWAY:
+            raise BadMessage(f"it is {away.days} days away from its epoch's beginning")
         return message
 
     def _channel_closed(self, generation: int, reason: str) -> None:

@@ -45,6 +45,7 @@ class Outbox:
             new = future.result()
         except Exception as error:  # whatever it is, it must not stop the other cameras
             self._failures += 1
+            figures.SURVIVED.labels(self._records[0].camera, "custody record").inc()
             self._not_before = self._clock.monotonic() + pause_seconds(self._failures)
             self._log.warning("custody record waits", action="custody.waits", reason=repr(error))
             return

@@ -36,6 +36,8 @@ class Found:
     """Of the camera's epochs, oldest first, without those that are settled."""
     again: dict[str, set[int]]
     """Fragments that were written off and are there, by epoch."""
+    unread: dict[str, str]
+    """Epochs whose index could not be read, and why."""
 
 
 def look(
@@ -44,9 +46,11 @@ def look(
     settled: Collection[str],
     lost: Mapping[str, Collection[int]],
 ) -> Found:
-    """Read the frame store. Epochs that lost something are never settled. Raises Unavailable."""
-    found = Found({}, {})
-    failure: Unavailable | None = None
+    """Read the frame store. Epochs that lost something are never settled.
+
+    One index that cannot be read hides no other. Raises Unavailable if the folder cannot be.
+    """
+    found = Found({}, {}, {})
     for epoch in frames.epochs(camera):
         if epoch in lost:
             with suppress(Unavailable):  # one folder without an index stops nothing
@@ -59,10 +63,8 @@ def look(
         if epoch in lost or epoch not in settled:
             try:
                 found.indices[epoch] = frames.closed(camera, epoch)
-            except Unavailable as error:  # one index that cannot be read hides no other
-                failure = error
-    if failure is not None and not found.indices:
-        raise failure
+            except Unavailable as error:
+                found.unread[epoch] = str(error)
     return found
 
 

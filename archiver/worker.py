@@ -210,6 +210,7 @@ class ArchiverWorker:
         try:
             count = future.result()
         except Exception as error:  # nothing is urgent here
+            figures.SURVIVED.labels("", what).inc()
             self._context.log.warning(
                 f"{what} stay", action="bucket.uncleaned", what=what, reason=repr(error)
             )

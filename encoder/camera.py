@@ -204,7 +204,7 @@ class Camera:
             self._break("epoch")
             return self._skip(obstacle)
         newest = self._backlog.newest_of(batch.epoch)
-        same = (newest.epoch, newest.fragment) == (batch.epoch, batch.fragment)
+        same = newest.fragment == batch.fragment
         seconds = (newest.captured_at - batch.captured_at).total_seconds()
         if same and seconds < RIPE_SECONDS and age_seconds < RIPE_AGE_SECONDS:
             return False

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ingest import figures
-from ingest.camera import Capture, Surroundings
+from ingest.camera import CLOSE_AGAIN_SECONDS, Capture, Surroundings
 from ingest.departures import Departures
 from ingest.index import Index
 from ingest.janitor import Janitor
@@ -21,7 +21,7 @@ from ingest.pulse import Pulse
 from ingest.recording import BrokenEpoch, Outlets
 from ingest.sampling import Sampler
 from shared.config import CameraSettings
-from shared.errors import Misconfigured, Unavailable
+from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
 from shared.link import Link
 from shared.messages import Batch, EpochEnd, Event, Fragment, Stage
 from shared.objectstore import ObjectStore
@@ -106,8 +106,12 @@ class Recorder:
         now = self._context.clock.monotonic()
         for due in [each for each in self._spared if each[0] <= now]:
             self._spared.remove(due)
-            if due[1].camera in self.captures:
+            if due[1].camera not in self.captures:
+                continue
+            try:
                 self._index.put(due[1])
+            except FrameStoreFailed:  # its disk does not keep up
+                self._spare(due[1], CLOSE_AGAIN_SECONDS)
 
     # -- captures -----------------------------------------------------------------------------
 

@@ -96,10 +96,10 @@ class Shelf:
                 return
             try:
                 record = read_archive_message(line)
-            except (
-                BadMessage
-            ):  # what lies behind takes room, too; it is read anew at each look, for
-                is_sound = False  # whoever closes the epoch cuts it here
+            except BadMessage:
+                # Whoever closes the epoch cuts it here, so what lies behind, which takes room, too,
+                # is read anew at each look.
+                is_sound = False
                 there = _files(path.parent)
                 continue
             if is_sound:

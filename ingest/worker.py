@@ -197,9 +197,8 @@ class IngestWorker:
     def _leave(self, recorder: Recorder, link: Link, seats: Seats) -> None:
         """Told to stop: record on while there is somebody who may take the cameras."""
         presence, look_at, pause = presence_queue(Stage.INGEST), 0.0, threading.Event()
-        if (
-            link.declare(presence).consumers <= 1
-        ):  # only this one: what it has to say it says itself
+        is_alone = link.declare(presence).consumers <= 1
+        if is_alone:  # what it has to say, it says itself
             return
         seats.release_all("ingest was stopped")
         while recorder.departures.cameras:

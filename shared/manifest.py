@@ -108,9 +108,10 @@ class Manifest(ManifestPart):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if [each.fragment - self.first for each in self.fragments] != list(
-            range(len(self.fragments))
-        ) or self.last != self.fragments[-1].fragment:
+        numbers = [each.fragment for each in self.fragments]
+        if (len(numbers), numbers[-1]) != (self.last - self.first + 1, self.last) or any(
+            number != self.first + place for place, number in enumerate(numbers)
+        ):
             raise ValueError("fragments are not exactly those from first to last")
         if self.frames != sum(each.frames for each in self.fragments):
             raise ValueError("frames are not the sum of the fragments' frames")

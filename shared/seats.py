@@ -26,8 +26,6 @@ from shared.topology import Queue, presence_queue
 
 SETTLED_SECONDS = 10.0
 """After a seat was taken, for so long none is given back to share fairly."""
-
-
 LEAVING_SECONDS = 0.2
 """Between scans while a seat is given back: somebody waits for it."""
 REFUSED_SECONDS = 30.0

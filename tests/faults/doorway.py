@@ -9,7 +9,6 @@ end of its connection.
 import os
 import re
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -184,13 +183,3 @@ def _open_files(pid: int) -> set[str]:
             with suppress(OSError):
                 found.add(os.readlink(entry.path))
     return found
-
-
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for something for a while; whether it came."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
