@@ -1,15 +1,16 @@
 """What lies under one camera's `clips/`: manifests, the objects they name, and what nobody names.
 
-A clip exists when its manifest does. An object without one is a leftover of a commit that was
-interrupted, or of one that is under way; a key of another form is a stranger. Neither is damage,
-and nobody here touches them.
+A clip exists when its manifest does. Each manifest is read once and let go of again, for two months
+of a camera hold millions of fragments; what stays is what its name says. An object without one is a
+leftover of a commit that was interrupted, or of one that is under way; a key of another form is a
+stranger. Neither is damage, and nobody here touches them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.clipfolder import days_between, midnight
+from shared.clipfolder import CommittedClip, days_between, midnight
 from shared.errors import Refused
 from shared.identity import day_prefix, parse_clip_key
 from shared.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
@@ -31,7 +32,7 @@ class Inventory:
     """Of one camera."""
 
     camera: str
-    clips: list[Manifest] = field(default_factory=list)
+    clips: list[CommittedClip] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
@@ -58,7 +59,7 @@ def take_inventory(
         manifest = _read(store, key, found)
         if manifest is None:
             continue
-        found.clips.append(manifest)
+        found.clips.append(CommittedClip(manifest.identity, manifest.container, None))
         for named in (manifest.object_key, manifest.poster_key):
             if named is not None:
                 objects.pop(named, None)
@@ -103,18 +104,19 @@ def _read(store: ObjectStore, key: str, found: Inventory) -> Manifest | None:
     return manifest
 
 
-def overlaps(clips: Sequence[Manifest]) -> list[Damage]:
+def overlaps(clips: Sequence[CommittedClip]) -> list[Damage]:
     """Clips that hold a fragment which an earlier one holds. Pure."""
     found: list[Damage] = []
-    widest: Manifest | None = None
-    for clip in sorted(clips, key=lambda each: (each.epoch, each.first)):
-        if widest is None or clip.epoch != widest.epoch:
+    widest: CommittedClip | None = None
+    for clip in sorted(clips, key=lambda each: (each.identity.epoch, each.identity.first)):
+        if widest is None or clip.identity.epoch != widest.identity.epoch:
             widest = clip
             continue
-        if clip.first <= widest.last:
-            last = min(clip.last, widest.last)
-            words = (f"fragments {clip.first}-{last} are in {widest.object_key}, too",)
-            found.append(Damage(clip.camera, clip.identity.manifest_key, words))
-        if clip.last > widest.last:
+        mine, before = clip.identity, widest.identity
+        if mine.first <= before.last:
+            last = min(mine.last, before.last)
+            words = (f"fragments {mine.first}-{last} are in {widest.object_key}, too",)
+            found.append(Damage(mine.camera, mine.manifest_key, words))
+        if mine.last > before.last:
             widest = clip
     return found

@@ -22,6 +22,7 @@ from deploy.command.coverage import cameras_of, day_bounds, parse_date
 from deploy.command.examination import examine
 from deploy.command.inventory import Damage, Inventory, take_inventory
 from shared import config
+from shared.clipfolder import ClipFolder, CommittedClip
 from shared.clock import SystemClock, from_milliseconds
 from shared.errors import Misconfigured, Refused
 from shared.manifest import Manifest
@@ -103,19 +104,23 @@ def _verify(
     report.strangers += found.strangers
     damages = list(found.damages)
     chosen = _chosen(found, arguments.sample, report.seed)
-    for place, manifest in enumerate(chosen):
+    folder = ClipFolder(store, camera)
+    for place, clip in enumerate(chosen):
         _tell_progress(f"{camera}: clip {place + 1} of {len(chosen)}")
+        manifest = folder.manifest(clip.identity.manifest_key)
+        if manifest is None:
+            continue  # it has expired meanwhile
         words = _examine(store, manifest, path, decode=arguments.decode)
         report.examined += 1
         report.bytes += manifest.bytes
         report.frames += manifest.frames
         if words:
-            damages.append(Damage(camera, manifest.identity.manifest_key, tuple(words)))
+            damages.append(Damage(camera, clip.identity.manifest_key, tuple(words)))
     _tell_progress("")
     report.damages += [each for each in damages if store.stat(each.key) is not None]
 
 
-def _chosen(found: Inventory, sample: int | None, seed: int | None) -> list[Manifest]:
+def _chosen(found: Inventory, sample: int | None, seed: int | None) -> list[CommittedClip]:
     if sample is None or sample >= len(found.clips):
         return found.clips
     drawn = random.Random(f"{seed} {found.camera}").sample(range(len(found.clips)), sample)

@@ -1,6 +1,7 @@
 """The archiver whole: real broker, real object store, real ffmpeg, and workers that die."""
 
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -127,6 +128,21 @@ def test_an_end_behind_what_anybody_has_seen_is_told_by_the_frame_store_alone(
         eventually(lambda: "0 deliveries held" in worker.state)
     assert room.waiting == 0, "the message of the false end is not held for ever"
     assert len(room.ranges()) == 3
+
+
+def test_the_end_of_an_epoch_that_an_earlier_run_committed_is_recorded(
+    room: Room, source: Path
+) -> None:
+    """The frame store may have forgotten the epoch by then; the bucket knows its last fragment."""
+    recorded = room.record(source)
+    room.publish(*recorded.fragments)
+    with ThreadedWorker(room.settings()):
+        eventually(lambda: room.holds_exactly(recorded))
+    shutil.rmtree(room.frames / recorded.camera / recorded.epoch)
+    room.publish(recorded.end())
+    with ThreadedWorker(room.settings()):
+        eventually(lambda: [end.fragments for end in ends_of(room)] == [len(recorded.fragments)])
+        eventually(lambda: room.waiting == 0)
 
 
 def test_messages_that_come_twice_or_in_any_order_make_the_same_clips(

@@ -363,6 +363,17 @@ def test_what_was_written_off_and_lies_in_the_store_is_taken_up_again(tmp_path: 
     assert look(FrameReader(tmp_path), CAMERA, {EPOCH}, {}).indices == {}
 
 
+def test_an_index_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    bad, good = reference(0).epoch, new_epoch(START + timedelta(hours=1))
+    (tmp_path / CAMERA / bad / INDEX_NAME).mkdir(parents=True)
+    (tmp_path / CAMERA / good).mkdir()
+    line = reference(0, epoch=good).to_body() + b"\n"
+    (tmp_path / CAMERA / good / INDEX_NAME).write_bytes(line)
+    found = look(FrameReader(tmp_path), CAMERA, set(), {})
+    assert list(found.indices) == [good]
+    assert list(found.unread) == [bad]
+
+
 def test_an_epoch_is_settled_when_it_has_ended_and_every_fragment_is() -> None:
     book = Book(600, 10)
     fragments = [reference(n, epoch=EPOCH) for n in range(3)]
