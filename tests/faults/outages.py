@@ -32,8 +32,7 @@ from tests.faults.watch import Watch, watching
 
 PLAN: Final = Plan(file_cameras=6, has_small_disk=False, clip_seconds=60)
 """Eight cameras; no delivery may be held for more than eleven minutes then."""
-BEFORE_SECONDS: Final = 90.0
-AFTER_SECONDS: Final = 60.0
+CALM_SECONDS: Final = 60.0
 READY_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 10.0
 """Reading all indexes each second would cost more than the house."""
@@ -82,18 +81,25 @@ OUTAGES: Final = {
 # -- one outage -----------------------------------------------------------------------------------
 
 
-def endure(name: str, seconds: float, folder: Path, say: Callable[[str], None] = print) -> Endured:
-    """One outage, from an empty folder to the count."""
-    with scene(folder, seed=1, plan=PLAN) as house:
+def endure(
+    name: str,
+    seconds: float,
+    folder: Path,
+    plan: Plan = PLAN,
+    calm_seconds: float = CALM_SECONDS,
+    say: Callable[[str], None] = print,
+) -> Endured:
+    """One outage, from an empty folder to the count; it is calm for a while before and after."""
+    with scene(folder, seed=1, plan=plan) as house:
         ledger = Ledger(house.line.frames, house.cameras, LOOK_SECONDS)
         house.start()
         ledger.start()
         with watching(house) as watch:
             if not house.until(lambda: all_live(house), READY_SECONDS):
                 raise AssertionError("live did not begin")
-            trial = _Trial(house, watch)
+            trial = _Trial(house, watch, plan.clip_seconds)
             say(f"{name}: all cameras are live")
-            trial.span("before", partial(house.pause, BEFORE_SECONDS))
+            trial.span("before", partial(house.pause, calm_seconds))
             OUTAGES[name].goes(house)
             say(f"{name}: away for {seconds / 60:g} min")
             trial.span("meanwhile", partial(trial.look, seconds))
@@ -103,7 +109,7 @@ def endure(name: str, seconds: float, folder: Path, say: Callable[[str], None] =
             trial.span("after", partial(trial.work_off, back_at))
             catch_up_seconds = time.monotonic() - back
             say(f"{name}: worked off in {catch_up_seconds:.0f} s")
-            house.pause(AFTER_SECONDS)
+            house.pause(calm_seconds)
             house.stop_ingest()
             ledger.finish()
             house.until(lambda: not ledger.stored.keys() - committed(house), CATCH_UP_SECONDS)
@@ -114,7 +120,7 @@ def endure(name: str, seconds: float, folder: Path, say: Callable[[str], None] =
             len(house.cameras),
             judge(ledger.stored, list(clips_of(house))),
             trial.live,
-            watch.first_advance(back_at, back_at + timedelta(seconds=AFTER_SECONDS)),
+            watch.first_advance(back_at, back_at + timedelta(seconds=CALM_SECONDS)),
             catch_up_seconds,
             trial.held_seconds,
             trial.used,
@@ -127,7 +133,8 @@ def endure(name: str, seconds: float, folder: Path, say: Callable[[str], None] =
 class _Trial:
     """What is measured while one house endures."""
 
-    def __init__(self, house: Scene, watch: Watch) -> None:
+    def __init__(self, house: Scene, watch: Watch, clip_seconds: int) -> None:
+        self._clip_seconds = clip_seconds
         self._house = house
         self._watch = watch
         self.live: dict[str, Live] = {}
@@ -193,7 +200,7 @@ class _Trial:
     def work_off(self, back_at: datetime) -> None:
         """Until everything is committed whose window was over when the outage ended."""
         second = int(back_at.timestamp())
-        complete_at = datetime.fromtimestamp(second - second % PLAN.clip_seconds, UTC)
+        complete_at = datetime.fromtimestamp(second - second % self._clip_seconds, UTC)
         wanted = _closed(self._house, complete_at)
         last = 0.0
 
