@@ -15,6 +15,7 @@ from ingest.camera import CLOSE_AGAIN_SECONDS, Capture, Surroundings
 from ingest.departures import Departures
 from ingest.index import Index
 from ingest.janitor import Janitor
+from ingest.livebatches import LiveBatches
 from ingest.open import open_feed
 from ingest.outbox import Outbox
 from ingest.pulse import Pulse
@@ -25,7 +26,7 @@ from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
 from shared.link import Link
 from shared.messages import Batch, EpochEnd, Event, Fragment, Stage
 from shared.objectstore import ObjectStore
-from shared.topology import EVENTS, FRAMES, batch_key, sample_key
+from shared.topology import EVENTS, FRAMES, sample_key
 from shared.worker import WorkerContext
 
 STOP_SECONDS = 8.0
@@ -43,6 +44,7 @@ class Recorder:
         self._settings = context.settings
         self._log = context.log
         self._root = context.settings.frames.root
+        self._live = LiveBatches()
         self.link: Link | None = None
         self.captures: dict[str, Capture] = {}
         self._outboxes: dict[str, Outbox] = {}
@@ -193,7 +195,14 @@ class Recorder:
         for outbox in self._outboxes.values():
             outbox.restart()
         self._gather_at = 0.0
+        self._live.resume(link, set(self.captures))
         self.link = link
+
+    def pause(self) -> Link | None:
+        """The session is over; returns what is left of it."""
+        self._live.pause()
+        link, self.link = self.link, None
+        return link
 
     def pump(self, link: Link) -> None:
         """Publish what the indexes hold; to be called each turn of the main loop."""
@@ -228,11 +237,7 @@ class Recorder:
     def _on_batch(self, batch: Batch) -> None:
         figures.BYTES.labels(batch.camera).inc(batch.bytes)
         figures.FRAMES.labels(batch.camera).inc(batch.frames)
-        link = self.link
-        if link is None:
-            figures.UNSENT_BATCHES.labels(batch.camera).inc()
-            return
-        link.publish(FRAMES, batch_key(batch.camera), batch.to_body())
+        self._live.say(batch)
 
     def _on_line(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, EpochEnd):

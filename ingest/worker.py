@@ -147,7 +147,7 @@ class IngestWorker:
                 self._log.error("session broke off", action="ingest.broke", exc_info=error)
             if stop.is_set():
                 return  # the orderly stop still has something to say on this link
-            link, recorder.link = recorder.link, None
+            link = recorder.pause()
             if link is not None:
                 link.close()
             failures = 0 if self._context.clock.monotonic() - began > 30 else failures + 1

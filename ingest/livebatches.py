@@ -1,0 +1,54 @@
+"""Batches, told as they are written; and what of an open fragment the broker's absence has cost.
+
+Live can begin only at a key frame. When the broker is back, the batches of each fragment that is
+still open are said again from its key frame on: an encoder need not wait for the next one, which
+for a camera with few key frames is seconds away. One that has them knows them by their numbers.
+"""
+
+import threading
+from collections.abc import Set
+
+from ingest import figures
+from shared.link import Link
+from shared.messages import Batch
+from shared.topology import FRAMES, batch_key
+
+
+class LiveBatches:
+    """Of all cameras. `say` is called from the threads of the captures."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._open: dict[str, list[Batch]] = {}
+        """By camera: what was written of its newest fragment."""
+
+    def say(self, batch: Batch) -> None:
+        """A batch was written."""
+        with self._lock:
+            if batch.part == 0:
+                self._open[batch.camera] = []
+            self._open.setdefault(batch.camera, []).append(batch)
+            if self._link is None:
+                figures.UNSENT_BATCHES.labels(batch.camera).inc()
+            else:
+                _publish(self._link, batch)
+
+    def resume(self, link: Link, cameras: Set[str]) -> None:
+        """There is a new session; `cameras` are those that are recorded here."""
+        with self._lock:
+            self._link = link
+            for gone in self._open.keys() - cameras:
+                del self._open[gone]
+            for batches in self._open.values():
+                for batch in batches:
+                    _publish(link, batch)
+
+    def pause(self) -> None:
+        """The session has ended."""
+        with self._lock:
+            self._link = None
+
+
+def _publish(link: Link, batch: Batch) -> None:
+    link.publish(FRAMES, batch_key(batch.camera), batch.to_body())
