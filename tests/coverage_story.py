@@ -6,10 +6,10 @@ from itertools import groupby, pairwise
 
 from archiver.clip import Clip, Made
 from archiver.windows import runs, window_of
-from deploy.command.day import Evidence
-from deploy.command.epochs import Unreadable
-from deploy.command.footage import stretches_of
 from shared.clock import milliseconds
+from shared.coverage.day import Evidence
+from shared.coverage.epochs import Unreadable
+from shared.coverage.footage import stretches_of
 from shared.custody import CustodyRecord, EpochBegun, EpochEnded, FragmentsLost
 from shared.identity import epoch_started_at, fragment_path, new_epoch
 from shared.manifest import Gap, Manifest

@@ -1,25 +1,26 @@
 """`cradle coverage`: what of a day is stored, and why the rest is not.
 
 A day is the local one in `timezone` (23 or 25 hours long when the clocks change). Everything is
-read from the object store alone (`evidence.py`) and computed in `day.py`; today counts up to now,
-less what may still be on its way. Printed as a table, as `--json`, or as one `--line` a camera.
+read from the object store alone and computed in `shared/coverage`; today counts up to now, less
+what may still be on its way. Printed as a table, as `--json`, or as one `--line` a camera.
 """
 
 import argparse
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from deploy.command import connections
-from deploy.command.causes import Cause
-from deploy.command.day import Coverage, Evidence, Hole, Rules, cover
-from deploy.command.evidence import collect
-from deploy.command.footage import Span
 from shared import config
-from shared.clock import Clock, SystemClock, from_milliseconds, milliseconds
+from shared.clock import Clock, SystemClock, from_milliseconds
 from shared.config import Settings
+from shared.coverage.causes import Cause
+from shared.coverage.day import Coverage, Evidence, Hole, Rules, cover
+from shared.coverage.evidence import collect
+from shared.coverage.facts import as_facts
+from shared.coverage.footage import Span
+from shared.coverage.localday import local_day
 from shared.errors import Misconfigured
 from shared.identity import CAMERA_PATTERN
 from shared.objectstore import ObjectStore
@@ -107,19 +108,11 @@ def parse_date(text: str, now: datetime, zone: ZoneInfo) -> date:
 
 
 def day_bounds(day: date, zone: ZoneInfo, now: datetime) -> Span:
-    """From local midnight to the next one, or to now. Raises Misconfigured for a future day."""
-
-    def midnight(local: date) -> int:
-        moment = datetime(local.year, local.month, local.day, tzinfo=zone)
-        return milliseconds(moment.astimezone(UTC))
-
-    starts, ends = midnight(day), midnight(day + timedelta(days=1))
-    if starts == ends:
-        raise Misconfigured(f"--date: {zone.key} had no {day}")
-    instant = milliseconds(now)
-    if starts >= instant:
-        raise Misconfigured(f"--date: {day} has not begun in {zone.key}")
-    return Span(starts, min(ends, instant))
+    """`local_day`. Raises Misconfigured for a day that was not or has not begun."""
+    try:
+        return local_day(day, zone, now)
+    except ValueError as error:
+        raise Misconfigured(f"--date: {error}") from None
 
 
 # -- what is printed ------------------------------------------------------------------------------
@@ -190,39 +183,3 @@ def _local(moment: int, day: Span, zone: ZoneInfo) -> str:
     )
     offset = "" if first.utcoffset() == last.utcoffset() else f"{local:%z}"
     return f"{local:%H:%M:%S.%f}"[:-3] + offset
-
-
-def as_facts(evidence: Evidence, coverage: Coverage) -> dict[str, Any]:
-    """The same for programs; times in UTC."""
-
-    def rows(holes: list[Hole]) -> list[dict[str, Any]]:
-        return [
-            {
-                **_facts_of(hole.span),
-                "cause": hole.reason.cause.value,
-                "reason": hole.reason.words,
-                "captured": hole.reason.recorded,
-            }
-            for hole in holes
-        ]
-
-    return {
-        "camera": coverage.camera,
-        **_facts_of(coverage.day),
-        "captured_seconds": coverage.captured_milliseconds / 1000,
-        "stored_seconds": coverage.stored_milliseconds / 1000,
-        "missing_seconds": coverage.missing_milliseconds / 1000,
-        "not_yet_stored_seconds": coverage.pending_milliseconds / 1000,
-        "stored": [_facts_of(span) for span in coverage.stored],
-        "missing": rows(coverage.missing),
-        "not_yet_stored": rows(coverage.pending),
-        "warnings": list(evidence.damaged_records),
-    }
-
-
-def _facts_of(span: Span) -> dict[str, Any]:
-    return {
-        "starts_at": from_milliseconds(span.starts).isoformat(timespec="milliseconds"),
-        "ends_at": from_milliseconds(span.ends).isoformat(timespec="milliseconds"),
-        "seconds": span.milliseconds / 1000,
-    }

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from archiver.reconcile import empty_windows
-from deploy.command.causes import Cause, cause_of
 from ingest.open import open_feed
 from ingest.recovery import begin_epoch, recover
 from ingest.timeline import TICKS, EpochOver, Timeline
 from shared.clock import SimulatedClock
 from shared.config import from_mapping
+from shared.coverage.causes import Cause, cause_of
 from shared.errors import SourceFailed
 from shared.identity import new_epoch
 from shared.log import get_logger

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.command.causes import Cause
-from deploy.command.day import Coverage, Evidence, Reason, Rules, cover
-from deploy.command.epochs import Unreadable
-from deploy.command.footage import Span
 from shared.clock import milliseconds
+from shared.coverage.causes import Cause
+from shared.coverage.day import Coverage, Evidence, Reason, Rules, cover
+from shared.coverage.epochs import Unreadable
+from shared.coverage.footage import Span
 from shared.custody import EmptyWindow, EpochEnded
 from tests.coverage_story import Story, is_apart
 

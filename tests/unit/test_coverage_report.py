@@ -6,16 +6,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from deploy.command.coverage import (
-    as_facts,
     as_line,
     as_table,
     day_bounds,
     duration_words,
     parse_date,
 )
-from deploy.command.day import Coverage, Rules, cover
-from deploy.command.footage import Span
 from shared.clock import milliseconds
+from shared.coverage.day import Coverage, Rules, cover
+from shared.coverage.facts import as_facts
+from shared.coverage.footage import Span
 from shared.errors import Misconfigured
 from tests.coverage_story import Story
 

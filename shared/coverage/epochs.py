@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.command.footage import Stretch, join
 from shared.clock import milliseconds
+from shared.coverage.footage import Stretch, join
 from shared.custody import CustodyRecord, EmptyWindow, EpochEnded, FragmentsLost
 from shared.identity import epoch_started_at
 from shared.ranges import Ranges

@@ -24,11 +24,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
-from deploy.command.causes import Cause, cause_of
-from deploy.command.epochs import Epoch, Unreadable, epochs_of
-from deploy.command.footage import Span, Stretch, rest, union
 from shared.clipfolder import LONGEST_CLIP_SECONDS
 from shared.clock import milliseconds
+from shared.coverage.causes import Cause, cause_of
+from shared.coverage.epochs import Epoch, Unreadable, epochs_of
+from shared.coverage.footage import Span, Stretch, rest, union
 from shared.custody import CustodyRecord, EmptyWindow, FragmentsLost
 from shared.manifest import Gap
 

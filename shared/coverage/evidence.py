@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from deploy.command.day import Evidence
-from deploy.command.epochs import Unreadable
-from deploy.command.footage import Span, Stretch, stretches_of
 from shared.clipfolder import LONGEST_CLIP_SECONDS, days_between, midnight
 from shared.clock import from_milliseconds, milliseconds
+from shared.coverage.day import Evidence
+from shared.coverage.epochs import Unreadable
+from shared.coverage.footage import Span, Stretch, stretches_of
 from shared.custody import CustodyRecord, read_custody
 from shared.errors import BadMessage, Refused
 from shared.identity import ClipName, day_prefix, epoch_started_at, parse_clip_key, parse_stamp
@@ -24,7 +24,7 @@ from shared.objectstore import ObjectStore
 
 LONGEST_EPOCH: Final = timedelta(hours=13)
 """Longer than any: ingest ends one after 12 h, at its next key frame."""
-_AROUND: Final = timedelta(seconds=LONGEST_CLIP_SECONDS + 60)
+AROUND: Final = timedelta(seconds=LONGEST_CLIP_SECONDS + 60)
 """A clip that begins this much earlier may reach into the day; its last fragment may be long."""
 
 
@@ -41,9 +41,9 @@ def collect(store: ObjectStore, camera: str, day: Span) -> Evidence:
     """Everything that `cover` needs. Raises StoreUnavailable, Misconfigured."""
     collector = _Collector(store, camera)
     starts, ends = from_milliseconds(day.starts), from_milliseconds(day.ends)
-    since = collector.recording_since()
+    since = recording_since(store, camera)
     if since is not None:
-        collector.take_clips(starts - _AROUND, ends + _AROUND)
+        collector.take_clips(starts - AROUND, ends + AROUND)
         collector.take_records(starts, ends + LONGEST_EPOCH, since)
     found = collector.found
     return Evidence(
@@ -57,26 +57,27 @@ def collect(store: ObjectStore, camera: str, day: Span) -> Evidence:
     )
 
 
+def recording_since(store: ObjectStore, camera: str) -> datetime | None:
+    """When the first epoch ever began; its record, unlike its clips, never expires."""
+    found = []
+    for each in store.list(f"custody/{camera}/"):
+        moment = _record_time(each.key)
+        if moment is not None and each.key.endswith("_begun.json"):
+            found.append(moment)
+            break
+    for each in store.list(f"clips/{camera}/"):
+        name = parse_clip_key(each.key)
+        if name is not None and name.suffix == "json":
+            found.append(epoch_started_at(name.epoch))
+            break
+    return min(found, default=None)
+
+
 class _Collector:
     def __init__(self, store: ObjectStore, camera: str) -> None:
         self._store = store
         self._camera = camera
         self.found = _Collected()
-
-    def recording_since(self) -> datetime | None:
-        """When the first epoch ever began; its record, unlike its clips, never expires."""
-        found = []
-        for each in self._store.list(f"custody/{self._camera}/"):
-            moment = _record_time(each.key)
-            if moment is not None and each.key.endswith("_begun.json"):
-                found.append(moment)
-                break
-        for each in self._store.list(f"clips/{self._camera}/"):
-            name = parse_clip_key(each.key)
-            if name is not None and name.suffix == "json":
-                found.append(epoch_started_at(name.epoch))
-                break
-        return min(found, default=None)
 
     # -- clips --------------------------------------------------------------------------------
 
