@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from analyzer.observation import WireObservation, plain_text
 from analyzer.outcome import (
     REFUSED_CALL,
     Blocked,
@@ -30,6 +29,7 @@ from analyzer.outcome import (
     Unavailable,
     Usage,
 )
+from analyzer.wire import WireObservation, plain_text
 from shared.config import GeminiSettings
 from shared.log import redact
 

@@ -15,10 +15,10 @@ from google import genai
 from google.genai import errors, types
 
 from analyzer import google_answer, prompt
-from analyzer.observation import wire_schema
 from analyzer.outcome import Outcome, Usage
 from analyzer.pictures import DecodedPicture
 from analyzer.provider import Context
+from analyzer.wire import wire_schema
 from shared.clock import Clock
 from shared.config import GeminiSettings
 

@@ -18,10 +18,10 @@ from google.protobuf.json_format import ParseError
 from requests.exceptions import RequestException
 
 from analyzer import google_answer, prompt
-from analyzer.observation import wire_schema
 from analyzer.outcome import Outcome, Usage
 from analyzer.pictures import DecodedPicture
 from analyzer.provider import Context
+from analyzer.wire import wire_schema
 from shared.clock import Clock
 from shared.config import GeminiSettings
 

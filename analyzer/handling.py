@@ -11,16 +11,9 @@ from typing import Protocol
 
 from analyzer import figures
 from analyzer.judge import Judge, Judgement, NoPictures
-from analyzer.result import (
-    SOFTWARE,
-    JudgedPicture,
-    Measured,
-    Result,
-    read_result,
-    result_key,
-)
 from analyzer.states import ProviderStates
 from shared import faults
+from shared.analysis import SOFTWARE, JudgedPicture, Result, read_result, result_key
 from shared.clock import Clock
 from shared.config import AnalysisSettings
 from shared.errors import AlreadyExists, BadMessage, StoreUnavailable
@@ -173,7 +166,7 @@ class SampleHandler:
             language=self._settings.language,
             heartbeat=sample.heartbeat,
             observation=judgement.observation,
-            measured=Measured.of(judgement.measurement),
+            measured=judgement.measurement.stored,
             remote=remote,
             pictures=[
                 JudgedPicture(

@@ -13,17 +13,17 @@ from analyzer import consent, figures
 from analyzer.gate import Gate
 from analyzer.local import LocalProvider
 from analyzer.measurement import Measurement, measure
-from analyzer.observation import Observation
-from analyzer.outcome import Ok
+from analyzer.outcome import Ok, Usage
 from analyzer.pictures import DecodedPicture, PictureReader, Polygon, Sketch
 from analyzer.provider import Context, Provider
-from analyzer.result import Remote, remote_facts
 from shared import messages
+from shared.analysis import Remote
 from shared.clock import Clock
 from shared.config import CameraSettings, Settings
 from shared.errors import BadFragment, BadMessage, FragmentGone, Refused
 from shared.log import Log
 from shared.messages import Sample
+from shared.observation import Observation
 
 
 class NoPictures(Refused):
@@ -142,3 +142,16 @@ class Judge:
                 reason=str(error),
             )
             return None
+
+
+def remote_facts(state: str, reason: str, model: str, usage: Usage | None) -> Remote:
+    """As a result holds them; without usage nothing was used."""
+    counted = usage or Usage()
+    return Remote(
+        state=state,
+        reason=reason[:300],
+        model=model,
+        requests=counted.requests,
+        input_tokens=counted.input_tokens,
+        output_tokens=counted.output_tokens,
+    )

@@ -6,11 +6,11 @@ Who is there and what they do cannot be measured this way, so the answer to both
 from collections.abc import Sequence
 
 from analyzer.measurement import Measurement
-from analyzer.observation import Activity, Observation, Presence, View
 from analyzer.outcome import Ok
 from analyzer.pictures import DecodedPicture
 from analyzer.prompt import Language
 from analyzer.provider import Context
+from shared.observation import Activity, Observation, Presence, View
 
 _VIEW: dict[Language, dict[View, str]] = {
     "ko": {

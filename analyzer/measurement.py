@@ -11,8 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from analyzer.observation import View
 from analyzer.pictures import DecodedPicture, Sketch
+from shared.analysis import Measured
+from shared.observation import View
 
 CHANGED_LEVELS = 24
 """A pixel has changed when it differs by more of 256 levels; noise after the blur stays under 8."""
@@ -41,6 +42,16 @@ class Measurement:
         if self.brightness < DARK_LEVEL:
             return View.DARK  # a covered lens in an unlit room measures the same
         return View.COVERED if self.spread < FLAT_LEVELS else View.CLEAR
+
+    @property
+    def stored(self) -> Measured:
+        """As a result holds it."""
+        return Measured(
+            changed_share=self.changed_share,
+            brightness=self.brightness,
+            spread=self.spread,
+            view=self.view,
+        )
 
 
 def measure(pictures: Sequence[DecodedPicture], previous: Sketch | None) -> Measurement:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from analyzer.observation import Observation
+from shared.observation import Observation
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import threading
 from typing import Protocol
 
 from analyzer import figures
-from analyzer.result import Remote
+from shared.analysis import Remote
 from shared.clock import Clock
 from shared.health import Health
 from shared.link import Headers

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from analyzer import google_answer
-from analyzer.observation import Activity, Presence, wire_schema
 from analyzer.outcome import (
     NO_CALL,
     REFUSED_CALL,
@@ -28,8 +27,10 @@ from analyzer.outcome import (
 )
 from analyzer.provider import Provider
 from analyzer.remote import Unusable, gemini
+from analyzer.wire import wire_schema
 from shared.clock import SimulatedClock
 from shared.config import GeminiSettings
+from shared.observation import Activity, Presence
 from tests import gemini_server as google
 from tests.analyzer_samples import context, picture, room
 from tests.gemini_server import Answer, GeminiServer

@@ -17,8 +17,8 @@ import structlog
 import yaml
 from pydantic import SecretStr
 
-from analyzer.result import Result, read_result
 from analyzer.worker import AnalyzerWorker
+from shared.analysis import Result, read_result
 from shared.clock import SystemClock
 from shared.config import ArchiveSettings, from_mapping
 from shared.errors import Misconfigured, StoreUnavailable

@@ -6,11 +6,11 @@ import pytest
 from analyzer.gate import Gate
 from analyzer.local import LocalProvider
 from analyzer.measurement import changed_share, measure
-from analyzer.observation import Activity, Presence, View
 from analyzer.outcome import NO_CALL
 from analyzer.pictures import DecodedPicture, masked
 from analyzer.prompt import Language
 from analyzer.provider import Context
+from shared.observation import Activity, Presence, View
 from tests.analyzer_samples import START, Pixels, picture, room
 
 GATE = Gate(change_threshold=0.012)

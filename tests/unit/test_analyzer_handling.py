@@ -13,8 +13,8 @@ from analyzer.judge import Judge
 from analyzer.outcome import Misconfigured
 from analyzer.pictures import PictureReader
 from analyzer.remote import Unusable
-from analyzer.result import read_result, result_key
 from analyzer.states import ProviderStates
+from shared.analysis import read_result, result_key
 from shared.clock import SimulatedClock
 from shared.config import Settings, from_mapping
 from shared.errors import AlreadyExists, StoreUnavailable

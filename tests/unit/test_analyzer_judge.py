@@ -11,7 +11,6 @@ import structlog
 from analyzer import consent
 from analyzer.judge import Judge, NoPictures
 from analyzer.local import in_words
-from analyzer.observation import Activity, Observation, Presence
 from analyzer.outcome import (
     Blocked,
     Invalid,
@@ -25,12 +24,13 @@ from analyzer.outcome import (
 )
 from analyzer.pictures import DecodedPicture, PictureReader
 from analyzer.provider import Context
-from analyzer.result import result_key
+from shared.analysis import result_key
 from shared.clock import SimulatedClock
 from shared.config import Settings, from_mapping
 from shared.errors import BadMessage
 from shared.framestore import FrameReader
 from shared.identity import new_epoch
+from shared.observation import Activity, Observation, Presence
 from tests.analyzer_samples import (
     CAMERA,
     EPOCH,

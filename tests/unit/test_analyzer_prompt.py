@@ -4,8 +4,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from analyzer.observation import Activity
 from analyzer.prompt import Language, label, question, rules, text_bytes
+from shared.observation import Activity
 
 SEOUL = timezone(timedelta(hours=9))
 

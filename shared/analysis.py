@@ -12,12 +12,10 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from analyzer.measurement import Measurement
-from analyzer.observation import Observation, View
-from analyzer.outcome import Usage
 from shared.errors import BadMessage
 from shared.identity import day_prefix, stamp
 from shared.messages import CameraId, EpochId, FragmentNumber, Sample, ShortText
+from shared.observation import Observation, View
 
 SOFTWARE: Final = f"cradle {version('cradle')}"
 
@@ -43,15 +41,6 @@ class Measured(ResultPart):
     brightness: float = Field(description="Mean brightness (0..255) of the last picture.")
     spread: float = Field(description="Standard deviation of its brightness.")
     view: View = Field(description="How well the room can be seen, by these numbers.")
-
-    @classmethod
-    def of(cls, measurement: Measurement) -> "Measured":
-        return cls(
-            changed_share=measurement.changed_share,
-            brightness=measurement.brightness,
-            spread=measurement.spread,
-            view=measurement.view,
-        )
 
 
 class Remote(ResultPart):
@@ -110,15 +99,3 @@ def result_key(sample: Sample, suffix: Literal["json", "jpg"] = "json") -> str:
     identity = f"{first.epoch}_{first.fragment:06d}-{until}"
     prefix = day_prefix("analysis", sample.camera, first.captured_at)
     return f"{prefix}{sample.camera}_{stamp(first.captured_at)}_{identity}.{suffix}"
-
-
-def remote_facts(state: str, reason: str, model: str, usage: Usage | None) -> Remote:
-    counted = usage or Usage()
-    return Remote(
-        state=state,
-        reason=reason[:300],
-        model=model,
-        requests=counted.requests,
-        input_tokens=counted.input_tokens,
-        output_tokens=counted.output_tokens,
-    )
