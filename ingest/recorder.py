@@ -33,6 +33,8 @@ STOP_SECONDS = 8.0
 GATHER_SECONDS = 3.0
 """Closed fragments are published this often, those of all cameras together: nobody waits for one,
 and a few at once cost every stage on their way little more than one."""
+TELL_SECONDS = 10.0
+"""How each camera is, is told again this often."""
 
 
 class Recorder:
@@ -50,6 +52,9 @@ class Recorder:
         self._outboxes: dict[str, Outbox] = {}
         self._samplers: dict[str, Sampler] = {}
         self._states: dict[str, str] = {}
+        self._told: dict[str, tuple[str, dict[str, str | int | float]]] = {}
+        """By camera: the last event."""
+        self._tell_at = 0.0
         self._gather_at = 0.0
         self._hurried: set[str] = set()
         """Cameras whose outbox must not wait for the next gathering."""
@@ -99,6 +104,7 @@ class Recorder:
         for camera in self.departures.turn():
             self._forget(camera)
         self._close_spared()
+        self._tell_again()
 
     def _spare(self, epoch: BrokenEpoch, seconds: float) -> None:
         self._spared.append((self._context.clock.monotonic() + seconds, epoch))
@@ -253,6 +259,18 @@ class Recorder:
             link.publish(FRAMES, sample_key(record.camera), sample.to_body(), persistent=True)
 
     def _tell(self, camera: str, event: str, detail: dict[str, str | int | float]) -> None:
+        self._told[camera] = (event, detail)
+        self._publish(camera, event, detail)
+
+    def _tell_again(self) -> None:
+        """Whoever has begun to listen since must know how the cameras are."""
+        now = self._context.clock.monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_SECONDS
+            for camera in self.captures.keys() & self._told.keys():
+                self._publish(camera, *self._told[camera])
+
+    def _publish(self, camera: str, event: str, detail: dict[str, str | int | float]) -> None:
         link = self.link
         if link is None:
             return
