@@ -1,6 +1,6 @@
 # For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
 #   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=path/to/a/video.mp4
-# For developers: lint, test-unit, test-integration, bench, faults, outages, lock.
+# For developers: lint, test-unit, test-integration, bench, faults, outages, screenshots, lock.
 # test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 
 PYTHON ?= python3
@@ -11,7 +11,8 @@ RUNTIME_STAMP := .venv/.runtime
 DEV_STAMP     := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench faults outages lock clean
+.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench faults outages \
+	screenshots lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -19,11 +20,12 @@ help:
 setup: $(RUNTIME_STAMP)
 setup-dev: $(DEV_STAMP)
 
-$(RUNTIME_STAMP): requirements.lock pyproject.toml deploy/setup.sh
+$(RUNTIME_STAMP): requirements.lock pyproject.toml deploy/setup.sh viewer/page/package-lock.json
 	deploy/setup.sh run "$(PYTHON)" requirements.lock
 	touch $@
 
-$(DEV_STAMP): requirements-dev.lock pyproject.toml deploy/setup.sh tests/player/package-lock.json
+$(DEV_STAMP): requirements-dev.lock pyproject.toml deploy/setup.sh viewer/page/package-lock.json \
+		tests/player/package-lock.json
 	deploy/setup.sh test "$(PYTHON)" requirements-dev.lock
 	touch $@ $(RUNTIME_STAMP)
 
@@ -62,6 +64,9 @@ faults: setup-dev
 outages: setup-dev
 	$(BIN)/python -m tests.faults.outages
 
+screenshots: setup-dev
+	$(BIN)/python -m tests.screenshots
+
 # Needs uv (`pip install uv`). The locks name no index host.
 LOCK := uv pip compile pyproject.toml deploy/build.in --generate-hashes --strip-extras \
 	--no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -q
@@ -70,4 +75,4 @@ lock:
 	$(LOCK) --all-extras -o requirements-dev.lock
 
 clean:
-	rm -rf .venv tests/player/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv viewer/page/node_modules tests/player/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,6 +15,8 @@ want "command -v ffmpeg" ffmpeg
 want "test -x /usr/lib/rabbitmq/bin/rabbitmq-server" rabbitmq-server
 want "command -v setpriv" util-linux
 want "$python -c 'import venv, ensurepip'" python3-venv
+# The page plays live with hls.js, which comes from the npm registry.
+want "command -v npm" nodejs npm
 if [ "$purpose" = test ]; then
     # A real RTSP server that nobody here wrote: GStreamer's, run by the system's own Python.
     want "/usr/bin/python3 -c 'import gi; gi.require_version(\"GstRtspServer\", \"1.0\")'" \
@@ -23,7 +25,7 @@ if [ "$purpose" = test ]; then
     want "gst-inspect-1.0 h264parse" gstreamer1.0-plugins-bad gstreamer1.0-plugins-base
     # A real player: hls.js in Debian's Chromium.
     want "command -v chromium" chromium
-    want "command -v npm" nodejs npm
+    want "fc-list :lang=ko | grep -q ." fontconfig fonts-nanum # for its screenshots
 fi
 
 if [ -n "$missing" ]; then
@@ -56,10 +58,11 @@ echo "cradle: preparing .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation -e .
 
-if [ "$purpose" = test ]; then
-    player=tests/player
-    if ! [ "$player/node_modules/.package-lock.json" -nt "$player/package-lock.json" ]; then
-        echo "cradle: preparing hls.js"
-        npm ci --prefix "$player" --ignore-scripts --no-audit --no-fund --silent
+from_npm() { # folder what
+    if ! [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ]; then
+        echo "cradle: preparing $2"
+        npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --silent
     fi
-fi
+}
+from_npm viewer/page hls.js
+if [ "$purpose" = test ]; then from_npm tests/player axe-core; fi

@@ -13,8 +13,6 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -31,7 +29,9 @@ from shared.configfile import ENV_DELIMITER, ENV_PREFIX, BadConfiguration, sente
 from shared.configfile import read_mapping as read_mapping  # noqa: PLC0414 - for callers
 from shared.errors import Misconfigured
 from shared.messages import CameraId, Stage
+from shared.section import Section
 from shared.source import SourceAddress, file_path, parse_source, split_address
+from shared.viewersettings import ViewerSettings
 
 Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
 Polygon = Annotated[list[Point], Field(min_length=3)]
@@ -39,14 +39,6 @@ Polygon = Annotated[list[Point], Field(min_length=3)]
 
 LAWFUL_RETENTION_DAYS = 60
 """Korea's Child Care Act: footage of childcare rooms is kept for 60 days."""
-
-
-class Section(BaseModel):
-    """One section of the file: unknown keys are refused, values never change after loading."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
 
 
 class BrokerSettings(Section):
@@ -316,6 +308,7 @@ class Settings(BaseSettings):
     live: LiveSettings = Field(LiveSettings(), description="Live HLS.")
     archive: ArchiveSettings = Field(ArchiveSettings(), description="Clips in the object store.")
     analysis: AnalysisSettings = Field(AnalysisSettings(), description="What the pictures show.")
+    viewer: ViewerSettings = Field(ViewerSettings(), description="The page that people look at.")
     metrics: MetricsSettings = Field(MetricsSettings(), description="Health and figures.")
     seats: SeatSettings = Field(SeatSettings(), description="Sharing of cameras between replicas.")
     log: LogSettings = Field(LogSettings(), description="Logs on standard output.")

@@ -36,6 +36,9 @@ from shared.errors import AlreadyExists, CradleError, Misconfigured, Refused, St
 PART_BYTES: Final = 5 * 1024 * 1024
 """What is larger is uploaded in parts of this size."""
 
+PIECE_BYTES: Final = 1024 * 1024
+"""What is read at once of a large object."""
+
 _META: Final = "x-amz-meta-"
 
 
@@ -208,13 +211,26 @@ class ObjectStore:
         try:
             with self._translated(), beside.open("xb") as file:
                 with closing(self._client.get_object(self._bucket, key)) as response:
-                    for piece in response.stream(1024 * 1024):
+                    for piece in response.stream(PIECE_BYTES):
                         file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
+        """Some bytes of an object, in pieces. Raises Refused if there is no such object.
+
+        The request is made with the first piece; closing the iterator ends it.
+        """
+        with (
+            self._translated(),
+            closing(
+                self._client.get_object(self._bucket, key, offset=offset, length=length)
+            ) as response,
+        ):
+            yield from response.stream(PIECE_BYTES)
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         """The objects whose key begins with `prefix`, sorted by key; after `start_after` only.

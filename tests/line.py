@@ -35,7 +35,7 @@ from tests.videos import read_counter
 ReadCounter = Callable[[NDArray[np.uint8]], int]
 """Reads the frame number out of a grey picture."""
 
-STAGES = ("ingest", "encoder", "archiver", "analyzer")
+STAGES = ("ingest", "encoder", "archiver", "analyzer", "viewer")
 
 
 def manifests_in(store: ObjectStore, camera: str) -> list[Manifest]:

@@ -14,7 +14,13 @@ from typing import Any
 from shared.configfile import ENV_DELIMITER, ENV_PREFIX, read_mapping
 from shared.errors import Misconfigured
 
-_ADDRESSES = (("broker", "url"), ("archive", "endpoint"), ("frames", "url"), ("live", "url"))
+_ADDRESSES = (
+    ("broker", "url"),
+    ("archive", "endpoint"),
+    ("frames", "url"),
+    ("live", "url"),
+    ("viewer", "url"),
+)
 """The key of each section that says whose it is: `cradle up` fills in the section without it."""
 
 

@@ -9,6 +9,7 @@ An address with a password belongs in the environment, where `ps` does not show 
 
 import argparse
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from deploy.command import up
 from deploy.local.vigil import HUNG_SECONDS
 from shared.errors import CradleError, Misconfigured
 from shared.source import parse_source
+from shared.users import Users
+from shared.viewersettings import ViewerSettings
 
 CLIP_SECONDS = 60
 ANALYSIS_SECONDS = 15
@@ -26,6 +29,7 @@ VARIABLES = (CAMERA_VARIABLE, "CAMERA", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")
 """Where the camera's address may stand, as make hands it on."""
 FORMS = "give rtsp://..., http://..., the path of a video file, device:0 or test:1280x720@30"
 GENERATED = "test:1280x720@30"
+USER = "demo"
 
 
 def configuration(camera: str) -> dict[str, object]:
@@ -44,6 +48,13 @@ def configuration(camera: str) -> dict[str, object]:
         "analysis": {"interval_seconds": ANALYSIS_SECONDS},
         "cameras": [{"id": "camera-1", "name": "Demo", "source": camera, "loop": True}],
     }
+
+
+def make_login(folder: Path) -> tuple[str, str]:
+    """A user with a new password, so that the page can be looked at at once."""
+    password = secrets.token_urlsafe(9)
+    Users(ViewerSettings(url=folder.absolute().as_uri())).add(USER, "operator", password)
+    return USER, password
 
 
 def main() -> None:
@@ -67,7 +78,12 @@ def main() -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             yaml.safe_dump(content, stream, allow_unicode=True, sort_keys=False)
+        login = make_login(arguments.data / "viewer")
+        print(
+            f"\n  log in as {login[0]} with {login[1]}, or open the link of the page\n", flush=True
+        )
         arguments.config, arguments.workers, arguments.hung_seconds = file, "", HUNG_SECONDS
+        arguments.login = login
         raise SystemExit(up.run(arguments))
     except CradleError as error:
         print(f"cradle: {error}", file=sys.stderr)

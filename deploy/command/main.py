@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "check": "validate the configuration and reach every camera, the broker and the store",
     "coverage": "what is stored of a day, and why the rest is not",
     "verify": "hold the clips in the bucket against their manifests, byte for byte",
+    "user": "who may look at the page: add, list, remove",
+    "reindex": "read the page's index anew from the bucket",
     "lost": "the messages that nobody could obey: list them, show one, send them again",
 }
 """Name and purpose; the module is `deploy.command.<name>`."""

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from deploy.local.house import House
+from deploy.local.house import House, Page
 from deploy.local.status import CameraStatus
 from deploy.local.vigil import HUNG_SECONDS
 from shared import log
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         house.start()
         console.print()
-        for page in house.pages:
+        for page in with_login(house.pages, getattr(arguments, "login", None)):
             note = f"  ({page.note})" if page.note else ""
             console.print(f"  {page.name:18} {page.address}{note}", highlight=False, soft_wrap=True)
         console.print("\n  Ctrl-C stops everything in order.\n", highlight=False)
@@ -92,6 +92,16 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         house.stop()
     return 0
+
+
+def with_login(pages: list[Page], login: tuple[str, str] | None) -> list[Page]:
+    """The pages to print. For a demonstration the first one's link logs in: what stands behind the
+    `#` never leaves the browser but to log in."""
+    if login is None:
+        return pages
+    first = pages[0]
+    link = f"{first.address}/login#{login[0]}:{login[1]}"
+    return [Page(first.name, link, "open it"), *pages[1:]]
 
 
 def _fall_silent() -> None:

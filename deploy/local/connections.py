@@ -20,4 +20,5 @@ def connections_of(settings: Settings) -> dict[str, str]:
         "CRADLE_ARCHIVE__REGION": archive.region,
         "CRADLE_FRAMES__URL": settings.frames.url,
         "CRADLE_LIVE__URL": settings.live.url,
+        "CRADLE_VIEWER__URL": settings.viewer.url,
     }

@@ -1,6 +1,6 @@
 """Everything of Cradle on one machine, below one folder.
 
-    DATA/broker  DATA/store  DATA/frames  DATA/live     what it keeps, and finds again
+    DATA/broker  DATA/store  DATA/frames  DATA/live  DATA/viewer    what it keeps, and finds again
     DATA/log/<name>.log   DATA/run/<name>.pid   DATA/run/connections.env
 
 What the configuration leaves out is filled in: a private RabbitMQ, a private object store, paths
@@ -27,6 +27,7 @@ from deploy.local.needs import (
     require_programs,
     require_store,
 )
+from deploy.local.page import page_address, viewer_environment
 from deploy.local.ports import kept_ports
 from deploy.local.secret import private_folder, write_private
 from deploy.local.server import Server
@@ -44,7 +45,7 @@ from shared.topology import archiver_queue
 
 STOP_SECONDS = 30.0
 DRAIN_SECONDS = 60.0
-RUN_ORDER = (Stage.ARCHIVER, Stage.ENCODER, Stage.ANALYZER, Stage.INGEST)
+RUN_ORDER = (Stage.ARCHIVER, Stage.ENCODER, Stage.ANALYZER, Stage.VIEWER, Stage.INGEST)
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,11 @@ class House:
         self._start_servers()
         self._fill_in("CRADLE_FRAMES__URL", ("frames", "url"), (self._data / "frames").as_uri())
         self._fill_in("CRADLE_LIVE__URL", ("live", "url"), (self._data / "live").as_uri())
+        others = {page.name: page.address for page in self.pages}
+        self._environment |= viewer_environment(self._data, self.settings, self._is_given, others)
         os.environ.update(self._environment)
         self.settings = config.from_mapping(self._content)
+        self.pages.insert(0, Page("the page", *page_address(self.settings)))
         if self._store is not None:
             store = ObjectStore(self.settings.archive)
             store.ensure_bucket()

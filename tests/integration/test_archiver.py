@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from deploy.command.epochs import epochs_of
 from shared.config import ArchiveSettings
+from shared.coverage.epochs import epochs_of
 from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost
 from shared.link import Link
 from shared.messages import EpochEnd

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 HERE: Final = Path(__file__).parent
-HLS_JS: Final = HERE / "node_modules/hls.js/dist/hls.js"
+COUNTER_JS: Final = HERE / "counter.js"
+"""Reads the number that `tests/videos.py` draws into a picture."""
+HLS_JS: Final = HERE.parents[1] / "viewer/page/node_modules/hls.js/dist/hls.js"
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -36,6 +38,8 @@ class _Handler(SimpleHTTPRequestHandler):
             return str(HERE / "page.html")
         if place == "/hls.js":
             return str(HLS_JS)
+        if place == "/counter.js":
+            return str(COUNTER_JS)
         return super().translate_path(place.removeprefix("/live"))
 
     def end_headers(self) -> None:

@@ -151,8 +151,9 @@ def test_wrong_words_are_exit_code_2(words: list[str], capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     "words",
     [
-        *([name] for name in main.COMMANDS if name != "lost"),
+        *([name] for name in main.COMMANDS if name not in {"lost", "user"}),
         *(["lost", what] for what in ("list", "show", "republish")),
+        *(["user", what] for what in ("add", "list", "remove")),
     ],
 )
 def test_every_command_explains_its_options(

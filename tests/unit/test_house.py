@@ -168,4 +168,5 @@ def test_another_client_finds_broker_and_store_of_somebody_else_too(
         "CRADLE_ARCHIVE__REGION": "us-east-1",
         "CRADLE_FRAMES__URL": "file:///var/lib/cradle/frames",
         "CRADLE_LIVE__URL": "file:///var/lib/cradle/live",
+        "CRADLE_VIEWER__URL": "file:///var/lib/cradle/viewer",
     }

@@ -1,0 +1,332 @@
+"""The page in Chromium before a whole line: what a carer and an operator see and do.
+
+The pictures carry their number, so that "it moves" and "no frame is missing" are counted, not
+believed. One house for all; tests that kill something bring it back.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.line import decode_counters
+from tests.player.screen import chromium
+from tests.services import BrokerService, StoreService
+from tests.support import eventually
+from tests.viewer_line import CAMERA, GENERATED, USER, Watched, counter, watched
+
+RATE = 30
+MOST_BACK_SECONDS = 5.0
+AXE = Path(__file__).parents[1] / "player/node_modules/axe-core/axe.min.js"
+VIEWS = ("/", f"/?room={CAMERA}", f"/rooms/{CAMERA}", "/notes", "/system", "/reference")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def house(
+    tmp_path_factory: pytest.TempPathFactory, broker: BrokerService, store_service: StoreService
+) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("watched")
+    with (
+        broker.virtual_host() as url,
+        store_service.bucket() as archive,
+        watched(folder, url, archive, [GENERATED]) as made,
+    ):
+        yield made
+
+
+def rises(page: Page, by: int, seconds: float, selector: str = "video:not([hidden])") -> int:
+    """Wait until the number in the picture is so much higher; returns it."""
+    before = eventually(lambda: counter(page, selector), seconds, "a number in the picture")
+    assert before is not None
+
+    def now() -> int:
+        found = counter(page, selector)
+        return found if found is not None and found >= before + by else 0
+
+    return eventually(now, seconds, f"{by} pictures later")
+
+
+# -- live -----------------------------------------------------------------------------------------
+
+
+def test_nobody_sees_a_room_without_logging_in(house: Watched, browser: Browser) -> None:
+    with browser.new_context(locale="ko-KR", base_url=house.address) as context:
+        page = context.new_page()
+        page.goto("/rooms/camera-1")
+        expect(page).to_have_url(f"{house.address}/login")
+        page.fill("#name", USER)
+        page.fill("#password", "not the password")
+        page.click("button[type=submit]")
+        expect(page.locator(".error")).to_have_text("이름 또는 비밀번호가 맞지 않습니다.")
+        assert page.locator("video").count() == 0
+
+
+def test_the_room_moves_and_says_how_late_it_is(house: Watched, browser: Browser) -> None:
+    with house.page(browser) as page:
+        house.until_live(page)
+        rises(page, 2 * RATE, 10)
+        words = page.locator(".badge").inner_text()
+        assert words.startswith("Live · ")
+        seconds = float(words.removeprefix("Live · ").split()[0])
+        assert 0 < seconds < 6
+
+
+def test_the_picture_comes_back_by_itself_when_the_encoder_is_killed(
+    house: Watched, browser: Browser, record_property: Callable[[str, object], None]
+) -> None:
+    with house.page(browser) as page:
+        house.until_live(page)
+        shown = rises(page, RATE, 10)
+        house.line.kill("encoder")
+        killed = time.monotonic()
+        house.line.start("encoder")
+        sequence = house.line.media_sequence(CAMERA)
+        eventually(lambda: house.line.media_sequence(CAMERA) > sequence, 20, "a new segment")
+        published = time.monotonic()
+        rises(page, 3 * RATE, 15)
+        newest = counter(page)
+        assert newest is not None
+        assert newest > shown
+        back = time.monotonic() - killed
+        record_property("back_seconds", round(back, 2))
+        print(f"new segment after {published - killed:.1f} s, 3 s of picture after {back:.1f} s")
+        assert back - 3 < MOST_BACK_SECONDS
+        assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+
+
+def test_a_dead_camera_never_looks_live_and_comes_back(house: Watched, browser: Browser) -> None:
+    with house.page(browser) as page:
+        house.until_live(page)
+        house.line.kill("ingest")
+        tile = page.locator(f'[data-camera="{CAMERA}"]')
+        expect(tile).not_to_have_attribute("data-state", "live", timeout=15_000)
+        expect(tile.locator(".veil")).to_be_visible()
+        expect(tile.locator(".veil")).to_contain_text("not live")
+        shown = counter(page)
+        page.wait_for_timeout(1500)
+        assert counter(page) == shown
+        house.line.start("ingest")
+        house.until_live(page, 30)
+        expect(tile.locator(".veil")).to_be_hidden()
+
+
+def test_the_page_comes_back_when_the_viewer_is_killed(house: Watched, browser: Browser) -> None:
+    with house.page(browser) as page:
+        house.until_live(page)
+        house.line.kill("viewer")
+        house.line.start("viewer")
+        tile = page.locator(f'[data-camera="{CAMERA}"]')
+        expect(tile).to_have_attribute("data-state", "live", timeout=30_000)
+        rises(page, 5 * RATE, 30)
+
+
+def test_a_room_is_enlarged_left_and_heard_by_keyboard(house: Watched, browser: Browser) -> None:
+    with house.page(browser) as page:
+        house.until_live(page)
+        page.locator(f'[data-camera="{CAMERA}"]').focus()
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(f"{house.address}/?room={CAMERA}")
+        expect(page.locator("h1")).to_have_text("영아반 1")
+        house.until_live(page)
+        page.keyboard.press("m")
+        assert page.evaluate("document.querySelector('video').muted") is False
+        page.keyboard.press("m")
+        with page.expect_download() as saved:
+            page.keyboard.press("s")
+        assert saved.value.suggested_filename.startswith(f"{CAMERA}_")
+        assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+        page.keyboard.press("Escape")
+        expect(page).to_have_url(f"{house.address}/")
+
+
+# -- the day --------------------------------------------------------------------------------------
+
+
+def test_the_day_is_played_across_the_border_of_two_clips(house: Watched, browser: Browser) -> None:
+    house.until_clips(3)
+    with house.page(browser, f"/rooms/{CAMERA}") as page:
+        page.locator('details[data-name="clips"] summary').click()
+        rows = page.locator("tr[data-clip]")
+        expect(rows.nth(1)).to_be_visible(timeout=20_000)
+        names = [rows.nth(place).get_attribute("data-clip") for place in range(2)]
+        rows.nth(0).get_by_role("button").click()
+        rises(page, 10, 15, ".screen video:not([hidden])")
+        page.evaluate(
+            """() => {
+              const video = document.querySelector(".screen video:not([hidden])");
+              video.currentTime = video.duration - 1.5;
+            }"""
+        )
+        before = eventually(lambda: counter(page, ".screen video:not([hidden])"), 10, "a picture")
+
+        def clip_shown() -> Any:
+            return page.evaluate(
+                """() => {
+                  const { clip } = document.querySelector(".screen video:not([hidden])");
+                  return `${clip.epoch}-${clip.first}`;
+                }"""
+            )
+
+        assert clip_shown() == names[0]
+        eventually(lambda: clip_shown() == names[1], 10, "the next clip plays")
+        after = rises(page, 10, 10, ".screen video:not([hidden])")
+        assert before is not None
+        assert before < after < before + 6 * RATE, "it goes on where the other ended"
+
+
+def test_a_click_on_the_timeline_plays_that_moment(house: Watched, browser: Browser) -> None:
+    house.until_clips(2)
+    with house.page(browser, f"/rooms/{CAMERA}") as page:
+        band = page.get_by_role("slider")
+        stored = page.locator("rect.stored").first
+        expect(stored).to_be_attached(timeout=20_000)
+        for _ in range(7):
+            page.get_by_role("button", name="Zoom in").click()
+        band.focus()
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowRight")
+        wanted = int(band.get_attribute("aria-valuenow") or 0)
+        page.keyboard.press("Enter")
+        rises(page, 5, 15, ".screen video:not([hidden])")
+        assert abs(int(band.get_attribute("aria-valuenow") or 0) - wanted) < 6
+        box = stored.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(page.locator(".tip img")).to_be_visible(timeout=10_000)
+
+
+def test_a_span_is_marked_downloaded_and_whole(house: Watched, browser: Browser) -> None:
+    house.until_clips(3)
+    with house.page(browser, f"/rooms/{CAMERA}") as page:
+        page.locator('details[data-name="clips"] summary').click()
+        rows = page.locator("tr[data-clip]")
+        expect(rows.nth(1)).to_be_visible(timeout=20_000)
+        for place, words in ((0, "From here"), (1, "To here")):
+            rows.nth(place).get_by_role("button").click()
+            rises(page, 3 * RATE, 20, ".screen video:not([hidden])")
+            page.get_by_role("button", name=words).click()
+        with page.expect_download(timeout=30_000) as saved:
+            page.locator(".span-download").click()
+        counters = decode_counters(Path(saved.value.path()))
+    assert counters == list(range(counters[0], counters[0] + len(counters)))
+    assert 3 * RATE < len(counters) <= 16 * RATE
+
+
+def test_a_clip_is_held_and_released(house: Watched, browser: Browser) -> None:
+    house.until_clips(1)
+    with house.page(browser, f"/rooms/{CAMERA}") as page:
+        page.locator('details[data-name="clips"] summary').click()
+        page.locator("tr[data-clip]").first.get_by_role("button").click()
+        page.get_by_role("button", name="Keep for good").click()
+        expect(page.get_by_role("button", name="Kept for good")).to_be_visible()
+        held = list(house.line.store.list(f"holds/clips/{CAMERA}/"))
+        assert len(held) == 1
+        page.get_by_role("button", name="Kept for good").click()
+        expect(page.get_by_role("button", name="Keep for good")).to_be_visible()
+        assert not list(house.line.store.list("holds/"))
+
+
+# -- what was seen, and the system ----------------------------------------------------------------
+
+
+def test_what_was_seen_arrives_by_itself_with_its_picture(house: Watched, browser: Browser) -> None:
+    with house.page(browser, "/notes") as page:
+        cards = page.locator(".note[data-key]")
+        expect(cards.first).to_be_visible(timeout=30_000)
+        newest = cards.first.get_attribute("data-key")
+        eventually(lambda: cards.first.get_attribute("data-key") != newest, 30, "a new note")
+        picture = cards.first.locator("img")
+        eventually(lambda: picture.evaluate("image => image.naturalWidth") > 0, 10, "its picture")
+        page.select_option("#f-activity", "sleeping")
+        expect(page.locator(".empty")).to_be_visible()
+
+
+def test_the_operator_sees_who_works_on_what(house: Watched, browser: Browser) -> None:
+    with house.page(browser, "/system") as page:
+        row = page.locator(f'tr[data-camera="{CAMERA}"]')
+        for stage in ("ingest", "encoder", "archiver"):
+            expect(row).to_contain_text(stage, timeout=30_000)
+        expect(row).to_contain_text("Live")
+
+
+# -- for everybody --------------------------------------------------------------------------------
+
+
+def test_korean_and_english_are_a_click_apart(house: Watched, browser: Browser) -> None:
+    with house.page(browser, locale="ko-KR") as page:
+        house.until_live(page)
+        expect(page.locator("html")).to_have_attribute("lang", "ko")
+        expect(page.locator(".badge")).to_contain_text("실시간")
+        page.get_by_role("button", name="English").click()
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+        expect(page.locator(".badge")).to_contain_text("Live")
+        page.reload()
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+def test_every_view_fits_a_phone(house: Watched, browser: Browser) -> None:
+    phone: dict[str, Any] = {
+        "viewport": {"width": 360, "height": 740},
+        "is_mobile": True,
+        "has_touch": True,
+    }
+    with house.page(browser, **phone) as page:
+        for view in VIEWS:
+            come_to(page, view)
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width <= 360, f"{view} is {width} wide"
+
+
+def test_every_view_keeps_the_rules_of_accessibility_by_day_and_by_night(
+    house: Watched, browser: Browser
+) -> None:
+    with house.page(browser) as page:
+        found = [fault for view in VIEWS for fault in broken_rules(page, view)]
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_selector("#password")
+        found += broken_rules(page)
+    assert found == []
+
+
+def come_to(page: Page, view: str) -> None:
+    """Go there, and wait until what the API says is drawn."""
+    page.goto(view)
+    page.wait_for_load_state("load")
+    page.wait_for_selector("h1")
+    if view == f"/rooms/{CAMERA}":
+        page.wait_for_selector("details")
+    elif view == "/system":
+        page.wait_for_selector("tr[data-camera]")
+    elif view == "/notes":
+        page.wait_for_selector(".card")
+
+
+def broken_rules(page: Page, view: str | None = None) -> list[str]:
+    """What axe says of a view, with everything unfolded, in light and dark."""
+    if view is not None:
+        come_to(page, view)
+        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = []
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
+        answer = page.evaluate(
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']})"
+        )
+        found += [
+            f"{view} {scheme} {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
+            for each in answer["violations"]
+        ]
+    return found

@@ -1,0 +1,72 @@
+"""What the broker says of Cradle's queues, looked at when somebody asks."""
+
+import threading
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from shared.clock import Clock
+from shared.errors import CradleError
+from shared.link import Link
+from shared.messages import Stage
+from shared.topology import (
+    Queue,
+    analyzer_queue,
+    archiver_queue,
+    encoder_queue,
+    ingest_seat_queue,
+    lost_queue,
+    presence_queue,
+)
+from viewer.states import States
+
+FRESH_SECONDS: Final = 3.0
+SEATED: Final = (Stage.INGEST, Stage.ENCODER, Stage.ARCHIVER)
+
+
+class QueueFacts(BaseModel):
+    """One queue."""
+
+    name: str = Field(description="As on the broker's page.")
+    messages: int = Field(description="Ready to be delivered.")
+    consumers: int = Field(description="Who reads it.")
+
+
+class Broker:
+    """What the broker says of queues; remembered for `FRESH_SECONDS`. Safe for many threads."""
+
+    def __init__(self, cameras: list[str], states: States, clock: Clock) -> None:
+        self._cameras = cameras
+        self._states = states
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked_at = float("-inf")
+        self._facts: dict[str, QueueFacts] = {}
+        self.link: Link | None = None
+        """While the feed is connected."""
+
+    def look(self) -> dict[str, QueueFacts]:
+        """Queues by name; none while the broker is away."""
+        with self._lock:
+            link = self.link
+            if link is None:
+                return {}
+            if self._clock.monotonic() - self._looked_at > FRESH_SECONDS:
+                try:
+                    self._facts = {queue.name: _facts(link, queue) for queue in self._queues()}
+                except CradleError as error:
+                    self._states.broker_reason = str(error)
+                    return {}
+                self._looked_at = self._clock.monotonic()
+            return self._facts
+
+    def _queues(self) -> list[Queue]:
+        found = [analyzer_queue(), lost_queue(), *(presence_queue(stage) for stage in SEATED)]
+        for camera in self._cameras:
+            found += [ingest_seat_queue(camera), encoder_queue(camera), archiver_queue(camera)]
+        return found
+
+
+def _facts(link: Link, queue: Queue) -> QueueFacts:
+    state = link.declare(queue)
+    return QueueFacts(name=queue.name, messages=state.messages, consumers=state.consumers)

@@ -1,0 +1,81 @@
+/** The one way to the server: JSON, the CSRF token with every change, and the events. */
+
+/** @type {{name: string, role: string, timezone: string, csrf_token: string} | null} */
+export let session = null;
+let ahead = 0;
+
+export class Failed extends Error {
+  constructor(status, words) {
+    super(words);
+    this.status = status;
+  }
+}
+
+/** @returns {Promise<any>} what the server answers; throws Failed */
+export async function call(method, path, body) {
+  const headers = { accept: "application/json" };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  if (session && method !== "GET") headers["x-csrf-token"] = session.csrf_token;
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(30000),
+    });
+  } catch {
+    throw new Failed(0, "unreachable");
+  }
+  if (answer.status === 204) return null;
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    if (answer.status === 401 && session) location.assign("/login");
+    throw new Failed(answer.status, typeof content.detail === "string" ? content.detail : "");
+  }
+  return content;
+}
+
+export const get = (path) => call("GET", path);
+
+/** Who is logged in; null if nobody is. */
+export async function whoAmI() {
+  try {
+    enter(await get("/api/session"));
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    session = null;
+  }
+  return session;
+}
+
+/** Take over what a log-in has answered. */
+export function enter(who) {
+  session = who;
+  ahead = Date.parse(who.now) - Date.now();
+}
+
+export async function logOut() {
+  await call("DELETE", "/api/session");
+  session = null;
+}
+
+/** The server's clock, milliseconds since 1970: this machine's may be wrong. */
+export const now = () => Date.now() + ahead;
+
+/** @param {Record<string, (facts: any) => void>} handlers by kind; `open` when (again) connected
+ * @returns {() => void} ends it */
+export function listen(handlers) {
+  const source = new EventSource("/api/stream");
+  for (const [kind, handle] of Object.entries(handlers)) {
+    source.addEventListener(kind, (event) => handle(event.data ? JSON.parse(event.data) : null));
+  }
+  return () => source.close();
+}
+
+/** A path with its query. */
+export function path(base, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== "");
+  return given.length ? `${base}?${new URLSearchParams(given)}` : base;
+}

@@ -1,0 +1,192 @@
+/** The live wall: all rooms in a grid, or one large (`/?room=id`). */
+
+import { button, el, fill, say } from "./elements.js";
+import { get, listen } from "./api.js";
+import { LivePlayer, snapshot } from "./live.js";
+import { clock, dayOf, minute } from "./time.js";
+import { t, tOr } from "./words.js";
+import { go } from "./app.js";
+import { now } from "./api.js";
+
+const AGAIN_MS = 3000;
+
+export function show(main, place) {
+  const wall = new Wall(main, place.searchParams.get("room"));
+  wall.load();
+  return () => wall.close();
+}
+
+class Wall {
+  constructor(main, chosen) {
+    this.main = main;
+    this.chosen = chosen;
+    this.tiles = new Map();
+    this.onkey = (event) => this.key(event);
+    document.addEventListener("keydown", this.onkey);
+    this.unlisten = listen({
+      camera: (facts) => this.tiles.get(facts.id)?.said(facts.live, facts.reason),
+      note: ({ note, is_late }) => !is_late && this.tiles.get(note.camera)?.seen(note),
+    });
+  }
+
+  async load() {
+    try {
+      const cameras = (await get("/api/cameras")).filter((each) => each.is_configured);
+      if (!this.closed) this.draw(cameras);
+    } catch (error) {
+      if (error.status === 0) say(t("unreachable"));
+      this.again = setTimeout(() => !this.closed && this.load(), AGAIN_MS);
+    }
+  }
+
+  draw(cameras) {
+    const shown = this.chosen ? cameras.filter((each) => each.id === this.chosen) : cameras;
+    if (!shown.length) {
+      fill(this.main, el("p", { class: "empty" }, t("noCameras")));
+      return;
+    }
+    for (const camera of shown) this.tiles.set(camera.id, new Tile(camera, Boolean(this.chosen)));
+    fill(
+      this.main,
+      el("h1", { class: this.chosen ? "" : "quiet" }, this.chosen ? shown[0].title : t("live")),
+      this.chosen ? el("a", { href: "/", class: "back" }, `← ${t("allRooms")}`) : null,
+      el(
+        "div",
+        { class: this.chosen ? "wall one" : "wall", "data-rooms": shown.length },
+        ...[...this.tiles.values()].map((tile) => tile.figure),
+      ),
+      el("p", { class: "hint keys" }, t("keys")),
+    );
+    for (const tile of this.tiles.values()) tile.begin();
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    const tiles = [...this.tiles.values()];
+    const at = tiles.findIndex((tile) => tile.figure.contains(document.activeElement));
+    const tile = tiles[at] ?? (tiles.length === 1 ? tiles[0] : undefined);
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (step && tiles.length) {
+      tiles[(at + step + tiles.length) % tiles.length].figure.focus();
+    } else if (event.key === "Escape" && this.chosen && !document.fullscreenElement) {
+      go("/");
+    } else if (event.key === "Enter" && tile && document.activeElement === tile.figure) {
+      go(this.chosen ? "/" : `/?room=${tile.camera.id}`);
+    } else if (tile && event.key === "s") {
+      tile.snapshot();
+    } else if (tile && event.key === "m") {
+      tile.toggleSound();
+    } else if (tile && event.key === "f") {
+      tile.fullScreen();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.again);
+    document.removeEventListener("keydown", this.onkey);
+    this.unlisten();
+    for (const tile of this.tiles.values()) tile.close();
+  }
+}
+
+class Tile {
+  constructor(camera, isLarge) {
+    this.camera = camera;
+    this.live = camera.live;
+    this.reason = camera.reason;
+    this.last = { state: "starting", delay: null, at: null };
+    this.video = el("video", { playsinline: true, muted: true, autoplay: true, tabindex: -1 });
+    this.badge = el("span", { class: "badge" });
+    this.veil = el("div", { class: "veil", hidden: true });
+    this.words = el("p", { class: "note" });
+    this.soundButton = button(t("sound"), () => this.toggleSound(), { "aria-pressed": "false" });
+    this.figure = el(
+      "figure",
+      { class: "tile", tabindex: 0, "data-camera": camera.id, "aria-label": camera.title },
+      el("div", { class: "picture", ondblclick: () => this.fullScreen() }, this.video, this.veil),
+      el(
+        "figcaption",
+        {},
+        el("div", { class: "heading" }, el("h2", {}, camera.title), this.badge),
+        this.words,
+        el(
+          "div",
+          { class: "tools" },
+          isLarge ? null : el("a", { href: `/?room=${camera.id}` }, t("enlarge")),
+          el("a", { href: `/rooms/${camera.id}?day=${dayOf(now())}` }, t("theDay")),
+          this.soundButton,
+          button(t("snapshot"), () => this.snapshot()),
+          button(t("fullScreen"), () => this.fullScreen()),
+        ),
+      ),
+    );
+    this.seen(camera.last_note);
+    this.draw();
+  }
+
+  begin() {
+    this.player = new LivePlayer(this.video, this.camera.id, (state) => {
+      this.last = state;
+      this.draw();
+    });
+  }
+
+  /** What the stages say of the camera. */
+  said(live, reason) {
+    this.live = live;
+    this.reason = reason;
+    this.draw();
+  }
+
+  seen(note) {
+    if (!note) return;
+    const words = `${minute(Date.parse(note.ends_at))} ${tOr("activity", note.activity)}: `;
+    fill(this.words, el("b", {}, words), note.summary);
+  }
+
+  draw() {
+    const { state, delay, at } = this.last;
+    const shown = state === "starting" && this.live !== "live" ? this.live : state;
+    const known = shown === "stale" && this.live !== "live" ? this.live : shown;
+    this.figure.dataset.state = state === "live" ? "live" : known;
+    const late = state === "live" && delay !== null;
+    this.badge.textContent = late
+      ? `${t("state_live")} · ${t("delay", { seconds: Math.max(0, delay).toFixed(1) })}`
+      : tOr("state", known);
+    this.veil.hidden = state === "live";
+    if (state !== "live") {
+      const since = at === null ? t("noPicture") : t("staleSince", { clock: clock(at) });
+      fill(
+        this.veil,
+        el("strong", {}, tOr("state", known)),
+        el("span", {}, since),
+        this.reason ? el("small", {}, this.reason) : null,
+      );
+    }
+  }
+
+  toggleSound() {
+    this.video.muted = !this.video.muted;
+    this.soundButton.setAttribute("aria-pressed", String(!this.video.muted));
+  }
+
+  async snapshot() {
+    const stamp = new Date(this.last.at ?? now()).toISOString().replace(/[:.]/g, "-");
+    const done = await snapshot(this.video, `${this.camera.id}_${stamp}.png`);
+    say(done ? t("saved") : t("noPicture"));
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.figure.requestFullscreen?.().catch(() => {});
+  }
+
+  close() {
+    this.player?.close();
+  }
+}

@@ -1,0 +1,143 @@
+"""Makes the index good against the bucket, when something asks for it and every ten minutes.
+
+At the start and after the broker was away: all of every camera, one after the other. Later the last
+two days, for what an event did not bring (and what has expired or was held by another replica).
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from prometheus_client import Gauge
+
+from shared.clock import Clock
+from shared.errors import CradleError
+from shared.log import Log
+from viewer.reading import Reading
+
+EVERY_SECONDS: Final = 600.0
+ALL_EVERY_SECONDS: Final = 6 * 3600.0
+AGAIN_SECONDS: Final = 30.0
+"""After the store was away."""
+
+READ_AT = Gauge(
+    "cradle_viewer_index_read_timestamp_seconds", "When all of a camera was last read.", ["camera"]
+)
+
+_Work = tuple[str, str]
+"""Kind and camera."""
+
+
+class Reader:
+    """One thread, and what it is asked for."""
+
+    def __init__(self, reading: Reading, cameras: Sequence[str], clock: Clock, log: Log) -> None:
+        self._reading = reading
+        self._cameras = cameras
+        self._clock = clock
+        self._log = log
+        self._due: dict[_Work, float] = {}
+        self._changed = threading.Condition()
+        self.is_complete = False
+        """Everything has been read once since the start."""
+
+    # -- what others ask for ------------------------------------------------------------------
+
+    def all_soon(self) -> None:
+        """All of every camera."""
+        for camera in self._cameras:
+            self._ask("all", camera, 0.0)
+
+    def day_soon(self, camera: str) -> None:
+        """The last two days of a camera."""
+        self._ask("days", camera, AGAIN_SECONDS)
+
+    def records_soon(self, camera: str, seconds: float) -> None:
+        """The custody records of today."""
+        self._ask("records", camera, seconds)
+
+    def _ask(self, kind: str, camera: str, seconds: float) -> None:
+        at = self._clock.monotonic() + seconds
+        with self._changed:
+            known = self._due.get((kind, camera))
+            if known is None or at < known:
+                self._due[(kind, camera)] = at
+                self._changed.notify()
+
+    # -- the thread ---------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Until told to stop (and woken by `wake`)."""
+        for camera in self._cameras:
+            self._ask("all", camera, 0.0)
+            self._ask("days", camera, EVERY_SECONDS)
+        while not stop.is_set():
+            work = self._next(stop)
+            if work is None:
+                continue
+            try:
+                self.read(*work)
+            except CradleError as error:
+                self._log.warning(
+                    "bucket not read", action="index.interrupted", reason=str(error), camera=work[1]
+                )
+                self._ask(*work, AGAIN_SECONDS)
+            except Exception as error:  # one camera's oddity must not end the reading of the others
+                self._log.error(
+                    "reading broke off",
+                    action="index.broke",
+                    camera=work[1],
+                    reason=f"{type(error).__name__}: {error}",
+                    exc_info=error,
+                )
+                self._ask(*work, EVERY_SECONDS)
+
+    def wake(self) -> None:
+        """Look at `stop` now."""
+        with self._changed:
+            self._changed.notify()
+
+    def _next(self, stop: threading.Event) -> _Work | None:
+        with self._changed:
+            if not self._due:
+                self._changed.wait(EVERY_SECONDS)
+                return None
+            work = min(self._due, key=self._due.__getitem__)
+            left = self._due[work] - self._clock.monotonic()
+            if left > 0:
+                self._changed.wait(left)
+                return None
+            if stop.is_set():
+                return None
+            del self._due[work]
+            return work
+
+    def read(self, kind: str, camera: str) -> None:
+        """One piece of work. Raises StoreUnavailable, Misconfigured."""
+        works: dict[str, Callable[[], None]] = {
+            "all": partial(self._all, camera),
+            "days": partial(self._days, camera),
+            "records": partial(self._records, camera),
+        }
+        works[kind]()
+
+    def _all(self, camera: str) -> None:
+        self._reading.take_camera(camera)
+        READ_AT.labels(camera).set(self._clock.now().timestamp())
+        self._ask("all", camera, ALL_EVERY_SECONDS)
+        with self._changed:
+            now = self._clock.monotonic()
+            self.is_complete = not any(
+                kind == "all" and at - now < EVERY_SECONDS for (kind, _), at in self._due.items()
+            )
+
+    def _days(self, camera: str) -> None:
+        today = self._clock.now().date()
+        for day in (today, today - timedelta(days=1)):
+            self._reading.take_day(camera, day)
+        self._ask("days", camera, EVERY_SECONDS)
+
+    def _records(self, camera: str) -> None:
+        self._reading.take_records(camera, self._clock.now().date())

@@ -1,0 +1,84 @@
+"""uvicorn on a thread of its own: listens, answers, and ends in order."""
+
+import socket
+import threading
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from shared.errors import Misconfigured, Unavailable
+from shared.viewersettings import ViewerSettings
+
+BACKLOG: Final = 128
+MOST_REQUESTS: Final = 600
+KEEP_ALIVE_SECONDS: Final = 20
+END_SECONDS: Final = 5
+
+
+class Server:
+    """The HTTP server of one replica."""
+
+    def __init__(self, app: FastAPI, settings: ViewerSettings) -> None:
+        """Takes the address. Raises Misconfigured if it cannot."""
+        try:
+            self._socket = socket.create_server(
+                (settings.host, settings.port),
+                family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+                backlog=BACKLOG,
+            )
+        except OSError as error:
+            raise Misconfigured(
+                f"viewer.port: {settings.host}:{settings.port} cannot be listened on "
+                f"({error.strerror}); choose another port"
+            ) from None
+        self._is_secure = settings.certificate is not None
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+            limit_concurrency=MOST_REQUESTS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=END_SECONDS,
+            ssl_certfile=settings.certificate,
+            ssl_keyfile=None if settings.certificate_key is None else str(settings.certificate_key),
+        )
+        try:
+            config.load()
+        except OSError as error:  # ssl.SSLError is one
+            self._socket.close()
+            raise Misconfigured(
+                f"viewer.certificate: cannot be used ({error.strerror or error})"
+            ) from None
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        host, port = self._socket.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._is_secure else 'http'}://{shown}:{port}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises Unavailable if it has ended by itself."""
+        if not self._thread.is_alive():
+            raise Unavailable("the HTTP server has ended")
+
+    def stop(self) -> None:
+        """Let running answers end, for a while."""
+        self._server.should_exit = True
+        self._thread.join(END_SECONDS + 2)
+        self._server.force_exit = True
+        self._thread.join(2)
+        self._socket.close()
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])

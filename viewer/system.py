@@ -1,0 +1,154 @@
+"""The operator's view: replicas, seats, queues, lag, room on the disk, last errors.
+
+Looked at when somebody asks, and kept for a few seconds. Who holds a seat is what the events say;
+whether anybody holds it is what the broker says.
+"""
+
+import shutil
+from datetime import datetime
+from typing import Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from shared.clock import from_milliseconds
+from shared.messages import Stage
+from shared.topology import (
+    analyzer_queue,
+    archiver_queue,
+    encoder_queue,
+    ingest_seat_queue,
+    presence_queue,
+)
+from viewer import context
+from viewer.broker import SEATED, QueueFacts
+from viewer.context import Context
+from viewer.guard import Operator
+
+router = APIRouter(prefix="/api/system", tags=["system"])
+
+_LAST_WORD: Final = {
+    Stage.INGEST: ("online", "offline"),
+    Stage.ENCODER: ("live", "stalled", "starting"),
+    Stage.ARCHIVER: ("stored",),
+}
+
+
+class Seat(BaseModel):
+    """Who works on a camera in a stage."""
+
+    stage: Stage = Field(description="Stage.")
+    is_held: bool = Field(description="Somebody holds it, says the broker.")
+    worker: str | None = Field(description="Who was last heard of.")
+
+
+class CameraFacts(BaseModel):
+    """One camera for the operator."""
+
+    id: str = Field(description="Camera id.")
+    title: str = Field(description="What people call the room.")
+    live: str = Field(description="How live it is.")
+    last_error: str = Field(description="Last reason for which it was offline; empty if none.")
+    last_error_at: datetime | None = Field(description="When that was, UTC.")
+    archive_lag_seconds: float | None = Field(
+        description="Since the end of the newest stored clip; none is stored if null."
+    )
+    seats: list[Seat] = Field(description="By stage.")
+
+
+class Disk(BaseModel):
+    """Room where fragments are kept."""
+
+    total_bytes: int = Field(description="Size of the file system.")
+    free_bytes: int = Field(description="Free for us.")
+    quota_bytes: int = Field(description="What the frame store may take.")
+
+
+class OtherPage(BaseModel):
+    """Another page."""
+
+    name: str = Field(description="`broker`, `grafana`, `bucket`.")
+    address: str = Field(description="Its address.")
+
+
+class SystemFacts(BaseModel):
+    """Everything."""
+
+    broker_since: datetime | None = Field(description="Connected since, UTC; null: it is away.")
+    broker_reason: str = Field(description="Why it is away.")
+    replicas: dict[str, int] = Field(description="Living workers by stage.")
+    cameras: list[CameraFacts] = Field(description="All of the configuration.")
+    queues: list[QueueFacts] = Field(description="Of all stages.")
+    frame_store: Disk | None = Field(description="Null if it is not to be seen from here.")
+    links: list[OtherPage] = Field(description="Pages to go on to.")
+
+
+@router.get("")
+def system(_session: Operator, request: Request) -> SystemFacts:
+    """How everything is."""
+    here = context.of(request)
+    queues = here.broker.look()
+    replicas = {
+        stage.value: queues[name].consumers
+        for stage in SEATED
+        if (name := presence_queue(stage).name) in queues
+    }
+    if analyzer_queue().name in queues:
+        replicas[Stage.ANALYZER.value] = queues[analyzer_queue().name].consumers
+    links = here.settings.viewer.links
+    named = {"broker": links.broker, "bucket": links.bucket, "grafana": links.grafana}
+    return SystemFacts(
+        broker_since=here.states.broker_since,
+        broker_reason="" if here.states.broker_since else here.states.broker_reason,
+        replicas=replicas,
+        cameras=[_camera(here, each.id, each.title, queues) for each in here.settings.cameras],
+        queues=sorted(
+            (each for each in queues.values() if not each.name.startswith(("presence", "seat"))),
+            key=lambda each: each.name,
+        ),
+        frame_store=_disk(here),
+        links=[OtherPage(name=name, address=address) for name, address in named.items() if address],
+    )
+
+
+def _camera(here: Context, camera: str, title: str, queues: dict[str, QueueFacts]) -> CameraFacts:
+    seat_queues = {
+        Stage.INGEST: ingest_seat_queue(camera).name,
+        Stage.ENCODER: encoder_queue(camera).name,
+        Stage.ARCHIVER: archiver_queue(camera).name,
+    }
+    seats = []
+    for stage, name in seat_queues.items():
+        said = here.states.last(camera, stage, *_LAST_WORD[stage])
+        is_held = name in queues and queues[name].consumers > 0
+        worker = said.worker if said is not None else None
+        seats.append(Seat(stage=stage, is_held=is_held, worker=worker))
+    failed = here.states.last(camera, Stage.INGEST, "offline")
+    newest = here.index.select(
+        "SELECT ends FROM clips WHERE camera = ? ORDER BY starts DESC LIMIT 1", (camera,)
+    )
+    lag = None
+    if newest:
+        lag = (here.clock.now() - from_milliseconds(newest[0]["ends"])).total_seconds()
+    return CameraFacts(
+        id=camera,
+        title=title,
+        live=here.states.live(camera)[0],
+        last_error="" if failed is None else str(failed.detail.get("reason", "")),
+        last_error_at=None if failed is None else failed.at,
+        archive_lag_seconds=lag,
+        seats=seats,
+    )
+
+
+def _disk(here: Context) -> Disk | None:
+    frames = here.settings.frames
+    try:
+        usage = shutil.disk_usage(frames.root)
+    except OSError:
+        return None
+    return Disk(
+        total_bytes=usage.total,
+        free_bytes=usage.free,
+        quota_bytes=round(frames.quota_gib * 1024**3),
+    )
