@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.users import MOST_PASSWORD, PasswordRefused, User
-from shared.viewersettings import Role
+from shared.users import LEAST_PASSWORD, MOST_PASSWORD, PasswordRefused, User
+from shared.viewersettings import Role, UserName
 from viewer import context
 from viewer.context import Context
 from viewer.guard import COOKIE, Watcher
@@ -19,20 +19,25 @@ router = APIRouter(prefix="/api", tags=["entrance"])
 MOST_NAME: Final = 40
 
 
-class _Given(BaseModel):
+class Login(BaseModel):
+    """What the log-in page sends."""
+
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=MOST_NAME, description="User name.")]
     password: Annotated[str, Field(min_length=1, max_length=MOST_PASSWORD, description="Password.")]
 
 
-class Login(_Given):
-    """What the log-in page sends."""
-
-
-class FirstUser(_Given):
+class FirstUser(BaseModel):
     """What the set-up page sends."""
 
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[UserName, Field(description="User name.")]
+    password: Annotated[
+        str,
+        Field(min_length=LEAST_PASSWORD, max_length=MOST_PASSWORD, description="New password."),
+    ]
     token: Annotated[
         str, Field(max_length=200, description="The one-time token that `cradle up` printed.")
     ]

@@ -7,7 +7,7 @@ what it missed.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from prometheus_client import Counter, Gauge
@@ -58,7 +58,7 @@ class Hub:
         for queue, loop in pages:
             loop.call_soon_threadsafe(self._put, queue, None)
 
-    async def listen(self) -> AsyncIterator[Told | None]:
+    async def listen(self) -> AsyncGenerator[Told | None, None]:
         """What is told from now on; None from time to time when nothing is. Ends when dropped."""
         queue: asyncio.Queue[Told | None] = asyncio.Queue(QUEUE_LENGTH)
         with self._lock:

@@ -29,12 +29,12 @@ _GENERATION: Final = re.compile(EPOCH_PATTERN, re.ASCII)
 def playlist(camera: Camera, session: Watcher, request: Request) -> Response:
     """The HLS playlist of a camera."""
     here = context.of(request)
-    here.access.watched(session.user.name, camera, "live")
     try:
         # Read whole: it is replaced each second, by one of another length.
         content = (here.settings.live.root / camera / PLAYLIST).read_bytes()
     except OSError:
         raise HTTPException(404, "the camera is not live") from None
+    here.access.watched(session.user.name, camera, "live")
     return Response(content, media_type=TYPES["m3u8"], headers={"cache-control": "no-cache"})
 
 

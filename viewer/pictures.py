@@ -40,12 +40,12 @@ At = Annotated[AwareDatetime, Query(description="The moment, with its zone.")]
 def picture(camera: Camera, at: At, session: Watcher, request: Request) -> Response:
     """A JPEG, 320 pixels wide, of a stored moment or a few seconds before it."""
     here = context.of(request)
-    here.access.watched(session.user.name, camera, "picture")
     moment = milliseconds(at)
     rows = here.index.clips_between(camera, moment - 2 * LONGEST_CLIP_SECONDS * 1000, moment + 1)
     row = next((each for each in reversed(rows) if each["ends"] > moment), None)
     if row is None:
         raise no_such("footage at this moment")
+    here.access.watched(session.user.name, camera, "picture")
     step = (moment - row["starts"]) // (STEP_SECONDS * 1000)
     name = (row["object_key"], step)
     with _lock:

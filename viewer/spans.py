@@ -33,16 +33,16 @@ To = Annotated[AwareDatetime, Query(alias="to", description="End, with its zone.
 @router.get(
     "",
     response_class=FileResponse,
-    responses={404: {}, 409: {}, 422: {}, 507: {}},
+    responses={404: {}, 409: {}, 507: {}},
 )
 def span(
     camera: Camera, starts_at: From, ends_at: To, session: Operator, request: Request
 ) -> FileResponse:
     """One MP4 from `from` to `to`: whole fragments, nothing encoded anew."""
     here = context.of(request)
-    if not timedelta(0) < ends_at - starts_at <= LONGEST:
-        raise HTTPException(422, f"the span must be longer than nothing and at most {LONGEST}")
-    parts = _parts(here, camera, starts_at, ends_at)
+    if ends_at - starts_at > LONGEST:
+        raise HTTPException(409, f"a span in one file is at most {LONGEST} long")
+    parts = _parts(here, camera, starts_at, ends_at) if starts_at < ends_at else []
     if not parts:
         raise no_such("footage in this time")
     try:

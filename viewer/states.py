@@ -60,7 +60,7 @@ class States:
         """How live is: `live`, `stalled`, `offline` or `unknown`, and why in words."""
         source = self.last(camera, Stage.INGEST, "online", "offline")
         shown = self.last(camera, Stage.ENCODER, "live", "stalled", "starting")
-        if source is not None and source.event == "offline":
+        if source is not None and source.event == "offline" and not _shows_later(shown, source.at):
             return "offline", str(source.detail.get("reason", ""))
         if shown is None:
             return "unknown", ""
@@ -69,3 +69,13 @@ class States:
         if self._clock.now() - shown.at > timedelta(seconds=LIVE_SECONDS):
             return "unknown", "nothing has been heard for a while"
         return "live", ""
+
+
+def _shows_later(shown: Said | None, moment: datetime) -> bool:
+    """Live has pictures that were taken later: somebody else has the camera by now."""
+    if shown is None or shown.event != "live":
+        return False
+    try:
+        return datetime.fromisoformat(str(shown.detail.get("newest_at"))) > moment
+    except (ValueError, TypeError):  # no moment, or one without a zone
+        return False
