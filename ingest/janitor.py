@@ -29,7 +29,7 @@ from ingest.shelf import Kept, Shelf
 from shared.clock import Clock
 from shared.config import Settings
 from shared.errors import CradleError, Unavailable
-from shared.framestore import FrameReader
+from shared.framestore import FrameReader, store_bytes
 from shared.log import Log
 from shared.objectstore import ObjectStore
 
@@ -243,16 +243,3 @@ def missing_room(root: Path, most_bytes: int) -> int:
     disk = os.statvfs(root)
     reserve = min(disk.f_blocks * disk.f_frsize // 50, most_bytes)
     return reserve - disk.f_bavail * disk.f_frsize
-
-
-def store_bytes(root: Path) -> int:
-    """Bytes of all fragments below `root`."""
-    total = 0
-    for _, _, names, folder in os.fwalk(root):
-        for name in names:
-            if name.endswith(".ts"):
-                try:
-                    total += os.stat(name, dir_fd=folder).st_size
-                except OSError:  # gone meanwhile, or unreadable: then it counts when it goes
-                    continue
-    return total

@@ -163,3 +163,16 @@ def _folders(root: Path, pattern: re.Pattern[str]) -> list[str]:
         return []
     except OSError as error:
         raise Unavailable(f"the frame store cannot be read: {error.strerror}") from error
+
+
+def store_bytes(root: Path) -> int:
+    """Bytes of all fragments below `root`."""
+    total = 0
+    for _, _, names, folder in os.fwalk(root):
+        for name in names:
+            if name.endswith(".ts"):
+                try:
+                    total += os.stat(name, dir_fd=folder).st_size
+                except OSError:  # gone meanwhile, or unreadable: then it counts when it goes
+                    continue
+    return total

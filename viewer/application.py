@@ -53,7 +53,7 @@ def build(context: Context) -> FastAPI:
     app.add_api_route("/assets/hls.mjs", _hls, include_in_schema=False, tags=["page"])
     app.mount("/assets", StaticFiles(directory=PAGE / "assets"))
     _add_errors(app)
-    app.add_middleware(Guard, sessions=context.sessions)
+    app.add_middleware(Guard, sessions=context.sessions, clock=context.clock, log=context.log)
     return app
 
 

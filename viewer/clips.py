@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -102,7 +101,7 @@ def hold(
     here = context.of(request)
     row = find(here, camera, epoch, first)
     key = HOLDS + row["key"]
-    words = f"{datetime.now(UTC).isoformat()} by {session.user.name}: {reason}\n"
+    words = f"{here.clock.now().isoformat()} by {session.user.name}: {reason}\n"
     with suppress(AlreadyExists):  # somebody else holds it, with words of their own
         here.store.create_bytes(key, words.encode(), content_type="text/plain; charset=utf-8")
     here.index.put([Row("holds", {"key": key, "camera": camera})])

@@ -12,6 +12,7 @@ from shared.users import Users
 from viewer.accesslog import AccessLog
 from viewer.attempts import Attempts
 from viewer.broker import Broker
+from viewer.frames import FramesUsed
 from viewer.hub import Hub
 from viewer.index import Index
 from viewer.sessions import Sessions
@@ -33,6 +34,7 @@ class Context:
     hub: Hub
     states: States
     broker: Broker
+    frames_used: FramesUsed
     clock: Clock
     log: Log
 

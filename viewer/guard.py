@@ -7,7 +7,6 @@ something, bounds what a request may bring, and puts the security headers on eve
 
 import hmac
 import json
-import time
 from collections.abc import MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Annotated, Any, Final
@@ -17,6 +16,9 @@ from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.clock import Clock
+from shared.errors import Misconfigured
+from shared.log import Log
 from viewer.sessions import Session, Sessions
 
 COOKIE: Final = "cradle_session"
@@ -56,26 +58,32 @@ SECONDS = Histogram(
 class Guard:
     """The layer."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions, clock: Clock, log: Log) -> None:
         self._app = app
         self._sessions = sessions
+        self._clock = clock
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         is_secure = scope["scheme"] == "https"
-        began_at = time.monotonic()
+        began_at = self._clock.monotonic()
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "none")
-                SECONDS.labels(route).observe(time.monotonic() - began_at)
+                SECONDS.labels(route).observe(self._clock.monotonic() - began_at)
                 _add_headers(MutableHeaders(scope=message), is_secure=is_secure)
             await send(message)
 
         headers = Headers(scope=scope)
-        session = self._sessions.find(_cookie(headers))
+        try:
+            session = self._sessions.find(_cookie(headers))
+        except Misconfigured as error:
+            self._log.error("nobody can log in", action="session.unknown", reason=str(error))
+            session = None
         scope["session"] = session
         refusal = _refusal(scope["method"], scope["path"], headers, session)
         if refusal is not None:
@@ -161,15 +169,15 @@ async def _answer(send: Send, status: int, content: dict[str, str], more: dict[s
 # -- for routes -----------------------------------------------------------------------------------
 
 
-def _session(request: Request) -> Session:
+async def _session(request: Request) -> Session:
     session: Session | None = request.scope.get("session")
     if session is None:  # the guard has let nobody through
         raise HTTPException(401, "log in first")
     return session
 
 
-def _operator(request: Request) -> Session:
-    session = _session(request)
+async def _operator(request: Request) -> Session:
+    session = await _session(request)
     if session.user.role != "operator":
         raise HTTPException(403, "only operators may do this")
     return session

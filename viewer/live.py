@@ -1,11 +1,18 @@
-"""The live folder under the login: playlists and segments, and nothing else of it."""
+"""The live folder under the login: playlists and segments, and nothing else of it.
 
+Read by threads of its own: requests that wait for an object store that hangs hold up no picture.
+"""
+
+import asyncio
+import os
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import FileResponse, Response
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
 from shared.identity import EPOCH_PATTERN
 from viewer import context
@@ -21,40 +28,54 @@ TYPES: Final = {
     "m4s": "video/iso.segment",
     "mp4": "video/mp4",
 }
+READERS: Final = 4
+MOST_BYTES: Final = 256 * 1024 * 1024
+"""No segment is as large."""
+_readers: Final = ThreadPoolExecutor(READERS, thread_name_prefix="live")
 _SEGMENT: Final = re.compile(r"(?:\d{6,12}|init)\.(?:ts|m4s|mp4)", re.ASCII)
 _GENERATION: Final = re.compile(EPOCH_PATTERN, re.ASCII)
 
 
 @router.get(f"/{PLAYLIST}", response_class=Response, responses={404: {}})
-def playlist(camera: Camera, session: Watcher, request: Request) -> Response:
+async def playlist(camera: Camera, session: Watcher, request: Request) -> Response:
     """The HLS playlist of a camera."""
     here = context.of(request)
-    try:
-        # Read whole: it is replaced each second, by one of another length.
-        content = (here.settings.live.root / camera / PLAYLIST).read_bytes()
-    except OSError:
-        raise HTTPException(404, "the camera is not live") from None
+    content = await _read(here.settings.live.root / camera / PLAYLIST)
     here.access.watched(session.user.name, camera, "live")
     return Response(content, media_type=TYPES["m3u8"], headers={"cache-control": "no-cache"})
 
 
-@router.get("/{generation}/{name}", response_class=FileResponse, responses={404: {}})
-def segment(
+@router.get("/{generation}/{name}", response_class=Response, responses={404: {}})
+async def segment(
     camera: Camera, generation: str, name: str, _session: Watcher, request: Request
-) -> FileResponse:
+) -> Response:
     """A segment that the playlist names."""
     if not (_GENERATION.fullmatch(generation) and _SEGMENT.fullmatch(name)):
         raise no_such("segment")
     path = context.of(request).settings.live.root / camera / generation / name
-    try:
-        status = path.lstat()
-    except OSError:
-        raise no_such("segment") from None
-    if not stat.S_ISREG(status.st_mode):  # a link could lead anywhere
-        raise no_such("segment")
-    return FileResponse(
-        path,
+    return Response(
+        await _read(path),
         media_type=TYPES[path.suffix[1:]],
         headers={"cache-control": "private, max-age=60"},
-        stat_result=status,
     )
+
+
+async def _read(path: Path) -> bytes:
+    """All of a file, at once: the next moment it may be another, or gone. Raises 404."""
+    loop = asyncio.get_running_loop()
+    content = await loop.run_in_executor(_readers, _content, path)
+    if content is None:
+        raise no_such("live picture now")
+    return content
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+                return None
+            return file.read()
+    except OSError:
+        return None

@@ -1,7 +1,8 @@
 """Makes the index good against the bucket, when something asks for it and every ten minutes.
 
-At the start and after the broker was away: all of every camera, one after the other. Later the last
-two days, for what an event did not bring (and what has expired or was held by another replica).
+At the start and after the broker was away: all of every camera, one after the other, on a thread of
+its own, for it may take long. Meanwhile, and from then on, the last two days, for what an event did
+not bring (and what has expired or was held by another replica).
 """
 
 import threading
@@ -31,7 +32,7 @@ _Work = tuple[str, str]
 
 
 class Reader:
-    """One thread, and what it is asked for."""
+    """What is to be read, and two threads that do it."""
 
     def __init__(self, reading: Reading, cameras: Sequence[str], clock: Clock, log: Log) -> None:
         self._reading = reading
@@ -40,8 +41,6 @@ class Reader:
         self._log = log
         self._due: dict[_Work, float] = {}
         self._changed = threading.Condition()
-        self.is_complete = False
-        """Everything has been read once since the start."""
 
     # -- what others ask for ------------------------------------------------------------------
 
@@ -64,17 +63,24 @@ class Reader:
             known = self._due.get((kind, camera))
             if known is None or at < known:
                 self._due[(kind, camera)] = at
-                self._changed.notify()
+                self._changed.notify_all()
 
-    # -- the thread ---------------------------------------------------------------------------
+    # -- the threads --------------------------------------------------------------------------
 
-    def run(self, stop: threading.Event) -> None:
-        """Until told to stop (and woken by `wake`)."""
+    def read_all(self, stop: threading.Event) -> None:
+        """All of every camera, when it is asked for; until told to stop (and woken by `wake`)."""
+        self.all_soon()
+        self._run(stop, ("all",))
+
+    def read_news(self, stop: threading.Event) -> None:
+        """The last two days; until told to stop (and woken by `wake`)."""
         for camera in self._cameras:
-            self._ask("all", camera, 0.0)
-            self._ask("days", camera, EVERY_SECONDS)
+            self._ask("days", camera, 0.0)
+        self._run(stop, ("days", "records"))
+
+    def _run(self, stop: threading.Event, kinds: tuple[str, ...]) -> None:
         while not stop.is_set():
-            work = self._next(stop)
+            work = self._next(stop, kinds)
             if work is None:
                 continue
             try:
@@ -97,14 +103,15 @@ class Reader:
     def wake(self) -> None:
         """Look at `stop` now."""
         with self._changed:
-            self._changed.notify()
+            self._changed.notify_all()
 
-    def _next(self, stop: threading.Event) -> _Work | None:
+    def _next(self, stop: threading.Event, kinds: tuple[str, ...]) -> _Work | None:
         with self._changed:
-            if not self._due:
+            waiting = [work for work in self._due if work[0] in kinds]
+            if not waiting:
                 self._changed.wait(EVERY_SECONDS)
                 return None
-            work = min(self._due, key=self._due.__getitem__)
+            work = min(waiting, key=self._due.__getitem__)
             left = self._due[work] - self._clock.monotonic()
             if left > 0:
                 self._changed.wait(left)
@@ -127,11 +134,6 @@ class Reader:
         self._reading.take_camera(camera)
         READ_AT.labels(camera).set(self._clock.now().timestamp())
         self._ask("all", camera, ALL_EVERY_SECONDS)
-        with self._changed:
-            now = self._clock.monotonic()
-            self.is_complete = not any(
-                kind == "all" and at - now < EVERY_SECONDS for (kind, _), at in self._due.items()
-            )
 
     def _days(self, camera: str) -> None:
         today = self._clock.now().date()

@@ -1,12 +1,15 @@
 """uvicorn on a thread of its own: listens, answers, and ends in order."""
 
+import asyncio
 import socket
 import threading
 from typing import Final
 
+import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 
+from shared.clock import Clock
 from shared.errors import Misconfigured, Unavailable
 from shared.viewersettings import ViewerSettings
 
@@ -14,12 +17,15 @@ BACKLOG: Final = 128
 MOST_REQUESTS: Final = 600
 KEEP_ALIVE_SECONDS: Final = 20
 END_SECONDS: Final = 5
+TURN_SECONDS: Final = 1.0
+THREADS: Final = 100
+"""For requests that wait for the index or the object store."""
 
 
 class Server:
     """The HTTP server of one replica."""
 
-    def __init__(self, app: FastAPI, settings: ViewerSettings) -> None:
+    def __init__(self, app: FastAPI, settings: ViewerSettings, clock: Clock) -> None:
         """Takes the address. Raises Misconfigured if it cannot."""
         try:
             self._socket = socket.create_server(
@@ -32,6 +38,7 @@ class Server:
                 f"viewer.port: {settings.host}:{settings.port} cannot be listened on "
                 f"({error.strerror}); choose another port"
             ) from None
+        self._clock = clock
         self._is_secure = settings.certificate is not None
         config = uvicorn.Config(
             app,
@@ -56,6 +63,7 @@ class Server:
             ) from None
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._turned_at = self._clock.monotonic()
 
     @property
     def address(self) -> str:
@@ -80,5 +88,24 @@ class Server:
         self._thread.join(2)
         self._socket.close()
 
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long the server's loop has not turned."""
+        return self._clock.monotonic() - self._turned_at if self._thread.is_alive() else 0.0
+
     def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        limiter.total_tokens = THREADS
+        turning = asyncio.create_task(self._turn())
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            turning.cancel()
+
+    async def _turn(self) -> None:
+        while True:
+            self._turned_at = self._clock.monotonic()
+            await asyncio.sleep(TURN_SECONDS)

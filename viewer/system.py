@@ -61,6 +61,7 @@ class Disk(BaseModel):
 
     total_bytes: int = Field(description="Size of the file system.")
     free_bytes: int = Field(description="Free for us.")
+    used_bytes: int = Field(description="In fragments, all cameras; up to a minute old.")
     quota_bytes: int = Field(description="What the frame store may take.")
 
 
@@ -150,5 +151,6 @@ def _disk(here: Context) -> Disk | None:
     return Disk(
         total_bytes=usage.total,
         free_bytes=usage.free,
+        used_bytes=here.frames_used.get(),
         quota_bytes=round(frames.quota_gib * 1024**3),
     )

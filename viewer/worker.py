@@ -1,6 +1,6 @@
-"""The viewer's worker: an HTTP server, a thread that takes events, a thread that reads the bucket.
+"""The viewer's worker: an HTTP server, a thread that takes events, two that read the bucket.
 
-`run_once` opens the index, starts all three and turns until told to stop. Neither a broker nor a
+`run_once` opens the index, starts them all and turns until told to stop. Neither a broker nor a
 store that is away ends it: live is files, and the index answers from what it knows.
 """
 
@@ -18,6 +18,7 @@ from viewer.attempts import Attempts
 from viewer.broker import Broker
 from viewer.context import Context
 from viewer.feed import Feed
+from viewer.frames import FramesUsed
 from viewer.hub import Hub
 from viewer.index import FILE, Index
 from viewer.reader import Reader
@@ -46,13 +47,18 @@ class ViewerWorker:
         reading = Reading(context.store, context.index, worker.log)
         reader = Reader(reading, cameras, worker.clock, worker.log)
         feed = Feed(context, reading, reader)
-        server = Server(build(context), settings.viewer)
+        server = Server(build(context), settings.viewer, worker.clock)
         ended = threading.Event()
-        threads = [_thread("feed", feed.run, ended), _thread("reader", reader.run, ended)]
+        threads = [
+            _thread("feed", feed.run, ended),
+            _thread("reader", reader.read_all, ended),
+            _thread("news", reader.read_news, ended),
+        ]
         server.start()
         for thread in threads:
             thread.start()
         worker.health.set("page", server.address)
+        worker.health.follow(server)
         worker.log.info("the page is there", action="page.open", address=server.address)
         if not context.users and settings.viewer.setup_token is None:
             worker.log.warning(
@@ -63,6 +69,7 @@ class ViewerWorker:
                 worker.health.beat()
                 server.check()
         finally:
+            worker.health.unfollow(server)
             ended.set()
             reader.wake()
             context.hub.close()
@@ -90,6 +97,7 @@ class ViewerWorker:
             hub=Hub(),
             states=states,
             broker=Broker([camera.id for camera in settings.cameras], states, clock),
+            frames_used=FramesUsed(settings.frames.root, clock),
             clock=clock,
             log=worker.log,
         )

@@ -205,6 +205,9 @@ def test_the_system_view_says_who_works_and_what_waits(viewed: House) -> None:
     assert found["replicas"] == {"ingest": 0, "encoder": 0, "archiver": 0, "analyzer": 0}
     assert f"archiver.{CAMERA}" in [each["name"] for each in found["queues"]]
     assert found["frame_store"]["free_bytes"] > 0
+    assert found["frame_store"]["used_bytes"] == sum(
+        each.bytes for each in viewed.recorded.fragments
+    )
 
 
 def test_the_days_of_a_camera_are_local_days(viewed: House) -> None:

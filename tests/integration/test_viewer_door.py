@@ -3,6 +3,9 @@
 import socket
 import ssl
 import subprocess
+import threading
+import time
+from contextlib import suppress
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -14,17 +17,24 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 
+from shared.clock import SystemClock
 from shared.config import ArchiveSettings
 from shared.errors import Misconfigured
 from shared.viewersettings import ViewerSettings
 from tests.archiver_fragments import CAMERA
-from tests.viewer_bucket import House, span_query
+from tests.gate import Gate
+from tests.support import eventually
+from tests.videos import Videos
+from tests.viewer_bucket import House, house, span_query
 from tests.viewer_house import PASSWORD, TOKEN, Person, viewing
 from viewer.application import VIEWS
 from viewer.guard import MOST_BODY_BYTES
 from viewer.server import Server
 
 EXAMPLES = 15
+HANGING = 100
+"""More than there are threads for requests."""
+ENOUGH = 40
 
 
 def test_nothing_but_the_entrance_answers_without_a_login(viewed: House) -> None:
@@ -246,11 +256,13 @@ def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_said_in_a_sente
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(Misconfigured, match="cannot be listened on"),
     ):
-        Server(FastAPI(), ViewerSettings(port=taken.getsockname()[1]))
+        Server(FastAPI(), ViewerSettings(port=taken.getsockname()[1]), SystemClock())
     (tmp_path / "page.pem").write_text("this is no certificate")
     file = tmp_path / "page.pem"
     with pytest.raises(Misconfigured, match=r"viewer\.certificate: cannot be used"):
-        Server(FastAPI(), ViewerSettings(port=0, certificate=file, certificate_key=file))
+        Server(
+            FastAPI(), ViewerSettings(port=0, certificate=file, certificate_key=file), SystemClock()
+        )
 
 
 APART = {("GET", "/api/stream"), ("DELETE", "/api/session")}
@@ -275,3 +287,45 @@ def test_the_api_keeps_to_its_own_description(own_viewed: House) -> None:
             case.validate_response(response)
 
         keeps_to_it()
+
+
+def test_a_store_that_hangs_does_not_disturb_live(
+    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings, videos: Videos
+) -> None:
+    with Gate(archive_settings.endpoint) as gate:
+        archive = archive_settings.model_copy(update={"endpoint": gate.url})
+        video = videos(".mp4", seconds=9)
+        with house(tmp_path, broker_url, archive, video) as made:
+            made.until_read()
+            person = made.person()
+            segments = tmp_path / "live" / CAMERA / ("0" * 20)
+            segments.mkdir(parents=True)
+            (segments.parent / "index.m3u8").write_text("#EXTM3U\n")
+            (segments / "000001.ts").write_bytes(bytes(188 * 1000))
+            gate.hold()
+            poster = made.path(made.clips[0], "poster")
+            waiting = [
+                threading.Thread(target=_ask_in_vain, args=(person, poster), daemon=True)
+                for _ in range(HANGING)
+            ]
+            for each in waiting:
+                each.start()
+            eventually(lambda: requests_held(gate) >= ENOUGH, 20, "requests hang at the store")
+            for path in (f"live/{'0' * 20}/000001.ts", "live/index.m3u8"):
+                began = time.monotonic()
+                answer = person.ask("GET", f"/api/cameras/{CAMERA}/{path}")
+                assert answer.status == 200
+                assert time.monotonic() - began < 1
+            gate.open()
+            for each in waiting:
+                each.join(30)
+
+
+def _ask_in_vain(person: Person, path: str) -> None:
+    with suppress(OSError):
+        person.ask("GET", path)
+
+
+def requests_held(gate: Gate) -> int:
+    """Connections through a gate."""
+    return len(gate._through) // 2

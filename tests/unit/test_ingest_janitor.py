@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from ingest import janitor
-from ingest.janitor import GIB, RESERVE_BYTES, choose, missing_room, store_bytes
+from ingest.janitor import GIB, RESERVE_BYTES, choose, missing_room
 from ingest.outbox import CURSOR_NAME
 from ingest.shelf import Kept, Shelf
 from shared.config import from_mapping
-from shared.framestore import INDEX_NAME, FrameReader
+from shared.framestore import INDEX_NAME, FrameReader, store_bytes
 from shared.identity import fragment_path
 from shared.messages import Fragment
 from tests.ingest_house import BYTES, CAMERA, DAY, MINUTE, NOON, STREAM, House, touch

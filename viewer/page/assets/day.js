@@ -9,7 +9,7 @@ import { cause, t } from "./words.js";
 import { go } from "./app.js";
 import { card } from "./notes.js";
 
-const AGAIN_MS = 15000;
+const AGAIN_MS = 60000;
 const SPEEDS = [1, 2, 4, 8];
 
 export function show(main, place, camera) {

@@ -46,6 +46,7 @@ function draw(main, facts) {
         { class: disk.free_bytes < disk.total_bytes * 0.05 ? "bad" : "good" },
         el("b", {}, `${t("frameStore")}: `),
         t("disk", {
+          used: size(disk.used_bytes),
           free: size(disk.free_bytes),
           total: size(disk.total_bytes),
           quota: size(disk.quota_bytes),

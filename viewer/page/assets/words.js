@@ -157,7 +157,10 @@ const WORDS = {
   messages: ["메시지", "Messages"],
   consumers: ["소비자", "Consumers"],
   frameStore: ["프레임 저장소", "Frame store"],
-  disk: ["{free} 남음 (전체 {total}, 한도 {quota})", "{free} free of {total}, quota {quota}"],
+  disk: [
+    "{used} 사용 (한도 {quota}), 디스크 {free} 남음 (전체 {total})",
+    "{used} used of a quota of {quota}; {free} of the disk's {total} free",
+  ],
   otherPages: ["다른 화면", "Other pages"],
   link_broker: ["브로커 대시보드", "Broker's dashboard"],
   link_bucket: ["버킷 브라우저", "Bucket browser"],
