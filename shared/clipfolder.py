@@ -13,7 +13,7 @@ from itertools import groupby
 
 from prometheus_client import Counter
 
-from shared.errors import Refused, StoreUnavailable
+from shared.errors import BadMessage, Refused, StoreUnavailable
 from shared.identity import (
     ClipIdentity,
     ClipName,
@@ -187,6 +187,20 @@ class ClipFolder:
 
     def _prefix(self, day: date) -> str:
         return day_prefix("clips", self._camera, midnight(day))
+
+
+def manifest_under(store: ObjectStore, key: str) -> Manifest | None:
+    """The manifest of a key, which must speak of that clip; None if there is none.
+
+    Raises StoreUnavailable, and Refused if it cannot be read or speaks of another.
+    """
+    body = store.read(key, MAX_MANIFEST_BYTES)
+    if body is None:
+        return None
+    manifest = read_manifest(body)
+    if manifest.identity.manifest_key != key:
+        raise BadMessage("its manifest speaks of another clip")
+    return manifest
 
 
 def midnight(day: date) -> datetime:

@@ -15,14 +15,13 @@ from typing import Final
 from prometheus_client import Counter
 
 from shared.analysis import read_result
-from shared.clipfolder import midnight
+from shared.clipfolder import manifest_under, midnight
 from shared.clock import milliseconds
 from shared.coverage.evidence import recording_since
 from shared.custody import read_custody
 from shared.errors import BadMessage, Refused
 from shared.identity import day_prefix, parse_clip_key
 from shared.log import Log
-from shared.manifest import MAX_MANIFEST_BYTES, read_manifest
 from shared.objectstore import ObjectStore
 from viewer.index import Index, Row, clip_row, note_row, record_row
 
@@ -129,17 +128,12 @@ class Reading:
         if name is None:
             return None
         try:
-            body = self._store.read(key, MAX_MANIFEST_BYTES)
-            if body is None:
-                return None
-            manifest = read_manifest(body)
-            if manifest.identity.manifest_key != key:
-                raise BadMessage("its manifest speaks of another clip")
+            manifest = manifest_under(self._store, key)
         except Refused as error:
             self._skip("clips", key, error)
             captured = milliseconds(name.captured_at)
             return _unreadable(key, name.epoch, name.first, captured, str(error))
-        return clip_row(manifest)
+        return None if manifest is None else clip_row(manifest)
 
     def _record(self, key: str) -> Row | None:
         try:

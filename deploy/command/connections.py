@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.config import Settings, from_mapping
 from shared.configfile import ENV_DELIMITER, ENV_PREFIX, read_mapping
 from shared.errors import Misconfigured
 
@@ -59,6 +60,15 @@ def take_connections(data: Path | None, config: Path) -> None:
             continue
         if variable.startswith(ENV_PREFIX):
             os.environ.setdefault(variable, value)
+
+
+def settings_with_store(arguments: argparse.Namespace) -> Settings:
+    """The configuration that the options name, with an object store. Raises Misconfigured."""
+    take_connections(arguments.data, arguments.config)
+    content = read_mapping(arguments.config)
+    settings = from_mapping(content)
+    demand_store(content)
+    return settings
 
 
 def demand_store(content: Mapping[str, Any]) -> None:

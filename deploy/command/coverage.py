@@ -12,7 +12,6 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from deploy.command import connections
-from shared import config
 from shared.clock import Clock, SystemClock, from_milliseconds
 from shared.config import Settings
 from shared.coverage.causes import Cause
@@ -40,10 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the coverage. Raises Misconfigured, StoreUnavailable."""
-    connections.take_connections(arguments.data, arguments.config)
-    content = config.read_mapping(arguments.config)
-    settings = config.from_mapping(content)
-    connections.demand_store(content)
+    settings = connections.settings_with_store(arguments)
     clock = SystemClock()
     now = clock.now()
     day = parse_date(arguments.date, now, settings.zone)

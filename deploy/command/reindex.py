@@ -7,7 +7,6 @@ beside a viewer that runs: days that are not read yet look empty until they are.
 import argparse
 
 from deploy.command import connections
-from shared import config
 from shared.clock import SystemClock
 from shared.log import get_logger
 from shared.objectstore import ObjectStore
@@ -22,10 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises Misconfigured, StoreUnavailable."""
-    connections.take_connections(arguments.data, arguments.config)
-    content = config.read_mapping(arguments.config)
-    settings = config.from_mapping(content)
-    connections.demand_store(content)
+    settings = connections.settings_with_store(arguments)
     clock = SystemClock()
     store = ObjectStore(settings.archive)
     index = Index(settings.viewer.root / FILE)

@@ -21,7 +21,6 @@ from deploy.command import connections
 from deploy.command.coverage import cameras_of, day_bounds, parse_date
 from deploy.command.examination import examine
 from deploy.command.inventory import Damage, Inventory, take_inventory
-from shared import config
 from shared.clipfolder import ClipFolder, CommittedClip
 from shared.clock import SystemClock, from_milliseconds
 from shared.errors import Misconfigured, Refused
@@ -67,10 +66,7 @@ class Report:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it, print the report. Raises Misconfigured, StoreUnavailable."""
-    connections.take_connections(arguments.data, arguments.config)
-    content = config.read_mapping(arguments.config)
-    settings = config.from_mapping(content)
-    connections.demand_store(content)
+    settings = connections.settings_with_store(arguments)
     bounds = None
     if not arguments.all:
         now = SystemClock().now()

@@ -11,15 +11,20 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from shared.clipfolder import LONGEST_CLIP_SECONDS, days_between, midnight
+from shared.clipfolder import (
+    LONGEST_CLIP_SECONDS,
+    days_between,
+    manifest_under,
+    midnight,
+)
 from shared.clock import from_milliseconds, milliseconds
 from shared.coverage.day import Evidence
 from shared.coverage.epochs import Unreadable
 from shared.coverage.footage import Span, Stretch, stretches_of
 from shared.custody import CustodyRecord, read_custody
-from shared.errors import BadMessage, Refused
+from shared.errors import Refused
 from shared.identity import ClipName, day_prefix, epoch_started_at, parse_clip_key, parse_stamp
-from shared.manifest import MAX_MANIFEST_BYTES, Gap, Manifest, read_manifest
+from shared.manifest import Gap, Manifest
 from shared.objectstore import ObjectStore
 
 LONGEST_EPOCH: Final = timedelta(hours=13)
@@ -104,12 +109,9 @@ class _Collector:
 
     def _manifest(self, key: str, sizes: dict[str, int]) -> Manifest | None:
         """None if it has expired meanwhile. Raises Refused if the clip is not what it says."""
-        body = self._store.read(key, MAX_MANIFEST_BYTES)
-        if body is None:
+        manifest = manifest_under(self._store, key)
+        if manifest is None:
             return None
-        manifest = read_manifest(body)
-        if manifest.identity.manifest_key != key:
-            raise BadMessage("its manifest speaks of another clip")
         size = sizes.get(manifest.object_key)
         if size is None:
             raise Refused("its object is not in the bucket")

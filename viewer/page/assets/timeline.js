@@ -46,6 +46,7 @@ export class Timeline {
       },
       this.picture,
     );
+    this.colours = el("span", { class: "legend" });
     this.tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
     this.root = el(
       "div",
@@ -56,6 +57,7 @@ export class Timeline {
         el("span", { class: "key stored" }, t("stored")),
         el("span", { class: "key missing" }, t("missing")),
         el("span", { class: "key pending" }, t("pending")),
+        this.colours,
         el("span", { class: "spring" }),
         button(t("zoomIn"), () => this.zoom(0.5)),
         button(t("zoomOut"), () => this.zoom(2)),
@@ -120,6 +122,13 @@ export class Timeline {
       bar.dataset.activity = run.activity;
       children.push(bar);
     }
+    const activities = new Set(this.notes.map(({ note }) => note.activity));
+    fill(
+      this.colours,
+      ...[...activities].map((each) =>
+        el("span", {}, el("span", { class: `dot ${each}` }), tOr("activity", each)),
+      ),
+    );
     this.cursor = svg("g", { class: "cursor" });
     fill(this.picture, ...children, this.cursor);
     this.band.setAttribute("aria-valuemin", String(Math.round(this.bounds[0] / 1000)));
