@@ -42,7 +42,7 @@ async def playlist(camera: Camera, session: Watcher, request: Request) -> Respon
     here = context.of(request)
     content = await _read(here.settings.live.root / camera / PLAYLIST)
     here.access.watched(session.user.name, camera, "live")
-    return Response(content, media_type=TYPES["m3u8"], headers={"cache-control": "no-cache"})
+    return Response(content, media_type=TYPES["m3u8"])
 
 
 @router.get("/{generation}/{name}", response_class=Response, responses={404: {}})
@@ -53,11 +53,7 @@ async def segment(
     if not (_GENERATION.fullmatch(generation) and _SEGMENT.fullmatch(name)):
         raise no_such("segment")
     path = context.of(request).settings.live.root / camera / generation / name
-    return Response(
-        await _read(path),
-        media_type=TYPES[path.suffix[1:]],
-        headers={"cache-control": "private, max-age=60"},
-    )
+    return Response(await _read(path), media_type=TYPES[path.suffix[1:]])
 
 
 async def _read(path: Path) -> bytes:

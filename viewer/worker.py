@@ -10,6 +10,7 @@ from typing import Final
 
 from shared.objectstore import ObjectStore
 from shared.users import Users
+from shared.viewersettings import ViewerSettings
 from shared.worker import WorkerContext
 from viewer import spans
 from viewer.accesslog import AccessLog
@@ -60,6 +61,13 @@ class ViewerWorker:
         worker.health.set("page", server.address)
         worker.health.follow(server)
         worker.log.info("the page is there", action="page.open", address=server.address)
+        if not _is_private(settings.viewer):
+            worker.log.warning(
+                "the page is open to others on the network without TLS: give it a certificate, or"
+                " put a proxy in front and name it in viewer.trusted_proxies",
+                action="page.plain",
+                address=server.address,
+            )
         if not context.users and settings.viewer.setup_token is None:
             worker.log.warning(
                 "nobody can log in: make a user with `cradle user add`", action="page.no_user"
@@ -107,3 +115,9 @@ def _thread(
     name: str, run: Callable[[threading.Event], None], ended: threading.Event
 ) -> threading.Thread:
     return threading.Thread(target=run, args=(ended,), name=name, daemon=True)
+
+
+def _is_private(viewer: ViewerSettings) -> bool:
+    """Whether nobody on the way can read passwords and pictures."""
+    is_loopback = viewer.host in {"127.0.0.1", "::1", "localhost"}
+    return is_loopback or viewer.certificate is not None or bool(viewer.trusted_proxies)
