@@ -53,8 +53,9 @@ class House:
         somebody = self.person()
 
         def day() -> dict[str, Any] | None:
-            found: dict[str, Any] = somebody.get(self.day_path())
-            return found if len(found["clips"]) == clips else None
+            answer = somebody.ask("GET", self.day_path())
+            found: dict[str, Any] = answer.json
+            return found if answer.status == 200 and len(found["clips"]) == clips else None
 
         found = eventually(day, 20, "the clips are in the index")
         assert found is not None

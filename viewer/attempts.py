@@ -1,7 +1,8 @@
 """How often somebody may try a password: a few times at once, then ever more slowly.
 
 Counted by address and by name, so that neither one address trying many names nor many addresses
-trying one name gets far. What has been quiet for long is forgotten, so the table stays small; when
+trying one name gets far. The pause of a name stays short: else anybody who knows it could keep its
+owner out. What has been quiet for long is forgotten, so the table stays small; when
 it is full the oldest goes.
 """
 
@@ -15,6 +16,9 @@ FREE: Final = 5
 """Wrong passwords without a pause."""
 FIRST_SECONDS: Final = 2.0
 LONGEST_SECONDS: Final = 300.0
+LONGEST_OF_A_NAME_SECONDS: Final = 10.0
+NAME: Final = "as "
+"""So begin the subjects that are names."""
 QUIET_SECONDS: Final = 3600.0
 MOST: Final = 10_000
 
@@ -54,5 +58,6 @@ class Attempts:
         count, last = self._wrong.get(subject, (0, now))
         if count < FREE:
             return 0.0
-        pause = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(count - FREE, 10))
+        longest = LONGEST_OF_A_NAME_SECONDS if subject.startswith(NAME) else LONGEST_SECONDS
+        pause = min(longest, FIRST_SECONDS * 2.0 ** min(count - FREE, 10))
         return max(0.0, last + pause - now)

@@ -77,11 +77,12 @@ def h264(
 
 @router.get("/poster", response_class=Response, responses={404: {}})
 def poster(
-    camera: Camera, epoch: Epoch, first: First, _session: Watcher, request: Request
+    camera: Camera, epoch: Epoch, first: First, session: Watcher, request: Request
 ) -> Response:
     """A JPEG of the clip's first frame."""
     here = context.of(request)
     row = find(here, camera, epoch, first)
+    here.access.watched(session.user.name, camera, "poster", key=row["object_key"])
     picture = None if row["poster_key"] is None else here.store.read(row["poster_key"])
     if picture is None:
         raise no_such("poster")
@@ -104,6 +105,9 @@ def hold(
     words = f"{here.clock.now().isoformat()} by {session.user.name}: {reason}\n"
     with suppress(AlreadyExists):  # somebody else holds it, with words of their own
         here.store.create_bytes(key, words.encode(), content_type="text/plain; charset=utf-8")
+    if any(here.store.stat(each) is None for each in (row["key"], row["object_key"])):
+        here.store.remove(key)  # it has expired meanwhile: nothing is kept
+        raise no_such("clip any more")
     here.index.put([Row("holds", {"key": key, "camera": camera})])
     here.log.info("clip held", action="hold.set", user=session.user.name, key=row["key"])
 

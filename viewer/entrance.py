@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.users import LEAST_PASSWORD, MOST_PASSWORD, PasswordRefused, User
 from shared.viewersettings import Role, UserName
 from viewer import context
+from viewer.attempts import NAME
 from viewer.context import Context
 from viewer.guard import COOKIE, Watcher
 from viewer.sessions import Session
@@ -70,7 +71,7 @@ def entrance(request: Request) -> Entrance:
 def log_in(given: Login, request: Request, response: Response) -> Who:
     """Log in; the cookie that comes back is the session."""
     here = context.of(request)
-    subjects = (f"from {_address(request)}", f"as {given.name}")
+    subjects = (f"from {_address(request)}", f"{NAME}{given.name}")
     _demand_patience(here, *subjects)
     here.attempts.failed(*subjects)  # before it is checked: many at once are many
     user = here.users.check(given.name, given.password)

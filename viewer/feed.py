@@ -82,6 +82,7 @@ class Feed:
             self._states.broker_since = self._clock.now()
             self._reader.all_soon()  # whatever was missed
             self._log.info("events arrive", action="feed.begun")
+            look_at = 0.0
             try:
                 while not stop.is_set():
                     link.check()
@@ -92,10 +93,27 @@ class Feed:
                         continue
                     if isinstance(each, CradleError):
                         raise each
-                    self.take(each.body)
+                    self._take_safely(each.body)
                     each.ack()
+                    if self._clock.monotonic() >= look_at:
+                        look_at = self._clock.monotonic() + TURN_SECONDS
+                        self.tell_changes()
             finally:
                 self._broker.link = None
+
+    def _take_safely(self, body: bytes) -> None:
+        """What is wrong with one event must not keep all others from the page."""
+        try:
+            self.take(body)
+        except Exception as error:
+            BAD.inc()
+            self._log.error(
+                "event not taken",
+                action="feed.broke",
+                reason=f"{type(error).__name__}: {error}",
+                exc_info=error,
+            )
+            self._reader.days_soon()
 
     def take(self, body: bytes) -> None:
         """One event."""

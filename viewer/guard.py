@@ -7,13 +7,14 @@ something, bounds what a request may bring, and puts the security headers on eve
 
 import hmac
 import json
+import sqlite3
 from collections.abc import MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, HTTPException, Request
 from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.clock import Clock
@@ -81,7 +82,7 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             session = self._sessions.find(_cookie(headers))
-        except Misconfigured as error:
+        except (Misconfigured, sqlite3.Error) as error:
             self._log.error("nobody can log in", action="session.unknown", reason=str(error))
             session = None
         scope["session"] = session
@@ -128,11 +129,7 @@ def _is_ours(method: str, headers: Headers) -> bool:
 
 
 def _cookie(headers: Headers) -> str | None:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")[:8000]).get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    return cookie_parser(headers.get("cookie", "")[:8000]).get(COOKIE)
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -6,6 +6,7 @@ replicas on a host, and `cradle reindex`, may write the same file: a row is put 
 same object gives the same row.
 """
 
+import fcntl
 import json
 import sqlite3
 import threading
@@ -165,18 +166,25 @@ class Index:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
         self._local = threading.local()
-        try:
-            is_ours = self._version() == VERSION
-        except sqlite3.DatabaseError:
-            is_ours = False
-        if not is_ours:
-            self._begin_anew()
+        with path.with_suffix(".lock").open("w") as lock:  # two may come at the same time
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self._version() != VERSION:
+                self._begin_anew()
 
-    def _version(self) -> int:
-        with self._connected() as database:
-            version: int = database.execute("PRAGMA user_version").fetchone()[0]
-            database.execute("SELECT count(*) FROM clips")
-            return version
+    def _version(self) -> int | None:
+        """None if it is no index at all. Raises OperationalError if that cannot be seen now."""
+        try:
+            with self._connected() as database:
+                version: int = database.execute("PRAGMA user_version").fetchone()[0]
+                if version == VERSION:
+                    database.execute("SELECT count(*) FROM clips")
+                return version
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return None
+            raise
+        except sqlite3.DatabaseError:  # "file is not a database", "malformed"
+            return None
 
     def _begin_anew(self) -> None:
         self.close()
@@ -293,6 +301,10 @@ class Index:
         """Manifest keys of the clips on hold."""
         rows = self.select("SELECT key FROM holds WHERE camera = ?", (camera,))
         return {row["key"].partition("/")[2] for row in rows}
+
+    def cameras(self) -> set[str]:
+        """Cameras of which anything is known."""
+        return {row["camera"] for row in self.select("SELECT camera FROM cameras")}
 
     def since(self, camera: str) -> int | None:
         """When a camera's first epoch ever began (milliseconds), if that is known."""

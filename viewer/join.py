@@ -118,6 +118,7 @@ class _Joining:
             self._video = self._made.add_stream_from_template(video)
             if sound is not None:
                 self._sound = self._made.add_stream_from_template(sound)
+        self._demand_same_sound(sound)
         shift: Fraction | None = None
         end = self._position
         frames = 0
@@ -133,6 +134,15 @@ class _Joining:
             self._put(packet, stream, shift)
         self._position = end
         return frames
+
+    def _demand_same_sound(self, sound: Any) -> None:
+        kinds = {
+            (each.codec_context.sample_rate, each.codec_context.channels)
+            for each in (sound, self._sound)
+            if each is not None
+        }
+        if len(kinds) > 1:
+            raise NotAlike("the camera changed its sound within this time; choose a shorter one")
 
     def _put(self, packet: Any, stream: Any, shift: Fraction) -> None:
         dts = packet.dts * packet.time_base + shift

@@ -48,7 +48,7 @@ class Provider(BaseModel):
 
 @router.get("")
 def notes(
-    _session: Watcher,
+    session: Watcher,
     request: Request,
     camera: CameraFilter = None,
     activity: Activity | None = None,
@@ -69,7 +69,9 @@ def notes(
         conditions.append(("starts < ?", milliseconds(ends_at)))
     conditions += [_condition(word) for word in words.replace("\0", " ").split()[:10]]
     where = " AND ".join(condition for condition, _ in conditions) or "1"
-    rows = context.of(request).index.select(
+    here = context.of(request)
+    here.access.watched(session.user.name, camera or "*", "notes")
+    rows = here.index.select(
         f"SELECT * FROM notes WHERE {where} ORDER BY starts DESC LIMIT ?",  # noqa: S608 - by `?`
         [*(value for _, value in conditions), limit],
     )
@@ -95,7 +97,7 @@ def picture(
     jpeg = here.store.read(rows[0]["picture_key"]) if rows else None
     if jpeg is None:
         raise no_such("picture")
-    here.access.watched(session.user.name, rows[0]["camera"], "picture")
+    here.access.watched(session.user.name, rows[0]["camera"], "picture", key=key)
     return Response(jpeg, media_type="image/jpeg")
 
 

@@ -26,7 +26,7 @@ STEP_SECONDS: Final = 10
 """Moments this near to each other share a picture."""
 KEPT: Final = 500
 AT_ONCE: Final = 2
-PATIENCE_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 1.0
 QUALITY: Final = 75
 
 _places = threading.Semaphore(AT_ONCE)
@@ -45,7 +45,7 @@ def picture(camera: Camera, at: At, session: Watcher, request: Request) -> Respo
     row = next((each for each in reversed(rows) if each["ends"] > moment), None)
     if row is None:
         raise no_such("footage at this moment")
-    here.access.watched(session.user.name, camera, "picture")
+    here.access.watched(session.user.name, camera, "picture", minute=f"{at:%Y-%m-%dT%H:%M%z}")
     step = (moment - row["starts"]) // (STEP_SECONDS * 1000)
     name = (row["object_key"], step)
     with _lock:

@@ -48,10 +48,16 @@ class Reader:
         """All of every camera."""
         for camera in self._cameras:
             self._ask("all", camera, 0.0)
+        self._ask("others", "", 0.0)
 
     def day_soon(self, camera: str) -> None:
         """The last two days of a camera."""
         self._ask("days", camera, AGAIN_SECONDS)
+
+    def days_soon(self) -> None:
+        """The last two days of every camera."""
+        for camera in self._cameras:
+            self.day_soon(camera)
 
     def records_soon(self, camera: str, seconds: float) -> None:
         """The custody records of today."""
@@ -70,7 +76,7 @@ class Reader:
     def read_all(self, stop: threading.Event) -> None:
         """All of every camera, when it is asked for; until told to stop (and woken by `wake`)."""
         self.all_soon()
-        self._run(stop, ("all",))
+        self._run(stop, ("all", "others"))
 
     def read_news(self, stop: threading.Event) -> None:
         """The last two days; until told to stop (and woken by `wake`)."""
@@ -127,6 +133,7 @@ class Reader:
             "all": partial(self._all, camera),
             "days": partial(self._days, camera),
             "records": partial(self._records, camera),
+            "others": self._others,
         }
         works[kind]()
 
@@ -139,7 +146,15 @@ class Reader:
         today = self._clock.now().date()
         for day in (today, today - timedelta(days=1)):
             self._reading.take_day(camera, day)
+        self._reading.take_holds(camera)
         self._ask("days", camera, EVERY_SECONDS)
+
+    def _others(self) -> None:
+        """Cameras that are no longer in the configuration: they expire, too."""
+        for camera in self._reading.cameras():
+            if camera not in self._cameras:
+                self._ask("all", camera, 0.0)
+        self._ask("others", "", ALL_EVERY_SECONDS)
 
     def _records(self, camera: str) -> None:
         self._reading.take_records(camera, self._clock.now().date())

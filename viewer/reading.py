@@ -89,32 +89,42 @@ class Reading:
         """Everything of a camera."""
         for root in self._roots:
             self._make_good(f"{root.name}/{camera}/", root)
-        holds = _Root("holds", ("holds",), lambda key: _hold(key, camera))
-        self._make_good(f"{HOLDS}clips/{camera}/", holds)
+        self.take_holds(camera)
         since = recording_since(self._store, camera)
         if since is not None:
             self._index.set_since(camera, milliseconds(since))
 
+    def take_holds(self, camera: str) -> None:
+        """The clips of a camera that are held."""
+        holds = _Root("holds", ("holds",), lambda key: _hold(key, camera))
+        self._make_good(f"{HOLDS}clips/{camera}/", holds)
+
+    def cameras(self) -> list[str]:
+        """Those that have, or had, footage."""
+        return sorted(self._store.folders("clips/") | self._index.cameras())
+
     def _make_good(self, prefix: str, root: "_Root") -> None:
+        """What comes while this reads is not seen here, and so not touched."""
+        known = {table: self._index.keys(table, prefix) for table in root.tables}
         sizes = {each.key: each.bytes for each in self._store.list(prefix)}
         listed = {key for key in sizes if key.endswith(".json")}
-        for table in root.tables:
-            gone = self._index.keys(table, prefix) - listed
-            if gone:
-                self._index.remove(table, gone)
+        for table, keys in known.items():
+            if keys - listed:
+                self._index.remove(table, keys - listed)
         # What could not be read is tried again: it may have been the reader's fault.
-        new = sorted(listed - self._index.keys(root.tables[0], prefix), reverse=True)
+        new = sorted(listed - known[root.tables[0]], reverse=True)
         with ThreadPoolExecutor(READERS, thread_name_prefix="reading") as readers:
-            for keys in _portions(new, AT_ONCE):
-                self._index.put(row for row in readers.map(root.read, keys) if row is not None)
+            for keys_at_once in _portions(new, AT_ONCE):
+                rows = [row for row in readers.map(root.read, keys_at_once) if row is not None]
+                self._index.put(rows)
         if root.name == "clips":
-            self._index.put(self._without_object(prefix, sizes))
+            self._index.put(list(self._without_object(prefix, sizes)))
 
     def _without_object(self, prefix: str, sizes: dict[str, int]) -> Iterator[Row]:
         """Clips whose object is gone or has another size: they are no footage."""
         for clip in self._index.clips_below(prefix):
             size = sizes.get(clip["object_key"])
-            if size == clip["bytes"]:
+            if size == clip["bytes"] or clip["key"] not in sizes:
                 continue
             words = "its object is not in the bucket"
             if size is not None:

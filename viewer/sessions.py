@@ -47,7 +47,7 @@ class Sessions:
         self._secret = (secret or secrets.token_urlsafe(32)).encode()
         self._signer = URLSafeSerializer(self._secret, "cradle session")
         self._lock = threading.Lock()
-        self._ended = sqlite3.connect(folder / FILE, check_same_thread=False, timeout=10)
+        self._ended = sqlite3.connect(folder / FILE, check_same_thread=False, timeout=2)
         with self._ended:
             self._ended.execute(_SCHEMA)
         (folder / FILE).chmod(0o600)

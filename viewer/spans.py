@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -23,8 +24,11 @@ router = APIRouter(prefix="/api/cameras/{camera}/span", tags=["clips"])
 
 LONGEST: Final = timedelta(hours=4)
 FOLDER: Final = "downloads"
-SPARE_SHARE: Final = 0.5
+AT_ONCE: Final = 2
+SPARE_SHARE: Final = 0.3
 """Of the free space of the viewer's folder that one download may take."""
+
+_places = threading.Semaphore(AT_ONCE)
 
 From = Annotated[AwareDatetime, Query(alias="from", description="Begin, with its zone.")]
 To = Annotated[AwareDatetime, Query(alias="to", description="End, with its zone.")]
@@ -33,7 +37,7 @@ To = Annotated[AwareDatetime, Query(alias="to", description="End, with its zone.
 @router.get(
     "",
     response_class=FileResponse,
-    responses={404: {}, 409: {}, 507: {}},
+    responses={404: {}, 409: {}, 503: {}, 507: {}},
 )
 def span(
     camera: Camera, starts_at: From, ends_at: To, session: Operator, request: Request
@@ -49,17 +53,24 @@ def span(
         demand_alike(parts)
     except NotAlike as error:
         raise HTTPException(409, str(error)) from None
-    folder = here.settings.viewer.root / FOLDER
+    folder = folder_of(here.settings.viewer.root, here.name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = sum(part.manifest.bytes for part in parts)
     if wanted > shutil.disk_usage(folder).free * SPARE_SHARE:
         raise HTTPException(507, "there is too little space to put the clips together here")
     path = folder / f"{secrets.token_hex(8)}.mp4"
+    if not _places.acquire(blocking=False):
+        raise HTTPException(503, "other spans are being joined; try again in a minute")
     try:
         frames = join(here.store, parts, path)
+    except NotAlike as error:
+        path.unlink(missing_ok=True)
+        raise HTTPException(409, str(error)) from None
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    finally:
+        _places.release()
     here.access.watched(
         session.user.name,
         camera,
@@ -76,9 +87,14 @@ def span(
     )
 
 
-def clear(folder: Path) -> None:
-    """Remove what downloads left that were cut short by the end of a process."""
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+def folder_of(root: Path, replica: str) -> Path:
+    """Where one replica puts spans together."""
+    return root / FOLDER / replica
+
+
+def clear(root: Path, replica: str) -> None:
+    """Remove what downloads left that were cut short by the end of the process before."""
+    shutil.rmtree(folder_of(root, replica), ignore_errors=True)
 
 
 def _parts(here: Context, camera: str, starts_at: datetime, ends_at: datetime) -> list[Part]:
@@ -86,10 +102,10 @@ def _parts(here: Context, camera: str, starts_at: datetime, ends_at: datetime) -
     rows = here.index.clips_between(
         camera, milliseconds(starts_at) - longest, milliseconds(ends_at)
     )
-    folder = ClipFolder(here.store, camera)
-    manifests = folder.manifests(
-        row["key"] for row in rows if row["ends"] > milliseconds(starts_at)
-    )
+    keys = [row["key"] for row in rows if row["ends"] > milliseconds(starts_at)]
+    manifests = ClipFolder(here.store, camera).manifests(keys)
+    if len(manifests) < len(keys):
+        raise HTTPException(409, "a clip in this time has expired or cannot be read")
     found = (part_of(manifest, starts_at, ends_at) for manifest in manifests)
     return [part for part in found if part is not None]
 

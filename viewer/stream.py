@@ -11,26 +11,29 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from viewer import context
-from viewer.guard import Watcher
+from viewer.guard import COOKIE, Watcher
 from viewer.hub import Hub
 
 router = APIRouter(prefix="/api/stream", tags=["live"])
 
 
 @router.get("", response_class=StreamingResponse)
-async def stream(session: Watcher, request: Request) -> StreamingResponse:
+async def stream(_session: Watcher, request: Request) -> StreamingResponse:
     """Events until the session ends."""
     here = context.of(request)
     lines = _lines(here.hub)
 
     async def while_logged_in() -> AsyncIterator[str]:
         async for line in lines:
-            if here.sessions.find(request.cookies.get("cradle_session")) is None:
+            if here.sessions.find(request.cookies.get(COOKIE)) is None:
                 return
             yield line
 
-    del session
-    return StreamingResponse(while_logged_in(), media_type="text/event-stream")
+    return StreamingResponse(
+        while_logged_in(),
+        media_type="text/event-stream",
+        headers={"x-accel-buffering": "no"},  # nginx would hold events back
+    )
 
 
 async def _lines(hub: Hub) -> AsyncIterator[str]:

@@ -89,7 +89,7 @@ class ViewerWorker:
     def _context(self) -> Context:
         worker, settings = self._worker, self._worker.settings
         viewer, clock = settings.viewer, worker.clock
-        spans.clear(viewer.root)
+        spans.clear(viewer.root, worker.name)
         users = Users(viewer)
         secret = None if viewer.secret is None else viewer.secret.get_secret_value()
         states = States(clock)

@@ -26,9 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     store = ObjectStore(settings.archive)
     index = Index(settings.viewer.root / FILE)
     reading = Reading(store, index, get_logger())
-    cameras = dict.fromkeys(
-        [*(camera.id for camera in settings.cameras), *sorted(store.folders("clips/"))]
-    )
+    cameras = dict.fromkeys([*(camera.id for camera in settings.cameras), *reading.cameras()])
     for camera in cameras:
         began = clock.monotonic()
         index.forget(camera)

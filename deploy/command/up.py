@@ -95,8 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def with_login(pages: list[Page], login: tuple[str, str] | None) -> list[Page]:
-    """The pages to print. For a demonstration the first one's link logs in: what stands behind the
-    `#` never leaves the browser but to log in."""
+    """The pages to print. For a demonstration the first one's link fills in the log-in form: what
+    stands behind the `#` never leaves the browser but to log in."""
     if login is None:
         return pages
     first = pages[0]

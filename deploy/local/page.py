@@ -4,6 +4,7 @@ As long as there is no user, a one-time token: the page's address that is printe
 `#`, so that no log and no server on the way sees it, and opens the set-up page.
 """
 
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -24,11 +25,10 @@ def viewer_environment(
 ) -> dict[str, str]:
     """Variables for what the configuration leaves out. `pages` are the addresses of others."""
     folder = private_folder(data / "viewer")
-    secrets = kept_secrets(folder / "secrets.json", ("sessions", "setup"))
     found = {
         "url": folder.as_uri(),
-        "secret": secrets["sessions"],
-        "setup_token": secrets["setup"],
+        "secret": kept_secrets(folder / "secrets.json", ("sessions",))["sessions"],
+        "setup_token": secrets.token_hex(16),  # of this start alone
     }
     port = settings.viewer.port
     if not is_given("CRADLE_VIEWER__PORT", ("viewer", "port")) and not is_free(port):

@@ -51,7 +51,7 @@ def test_a_span_is_joined_frame_by_frame_across_clips(
     assert answer.headers["content-type"] == "video/mp4"
     first, end = fragments
     assert decode_counters(answer.body) == list(range(first * RATE, end * RATE))
-    assert not list((viewed.folder / "viewer" / "downloads").iterdir())
+    assert not list((viewed.folder / "viewer" / "downloads").rglob("*.mp4"))
 
 
 def test_a_span_without_footage_or_without_end_is_refused(viewed: House) -> None:
@@ -142,3 +142,16 @@ def test_who_watched_what_is_in_the_log_once_a_minute(
     assert len(said) == 1
     assert "user=boss" in said[0]
     assert clip.object_key in said[0]
+
+
+def test_a_clip_that_has_expired_meanwhile_is_not_said_to_be_held_and_leaves_no_hole(
+    own_viewed: House,
+) -> None:
+    own_viewed.until_read()
+    boss, clip = own_viewed.person("boss"), own_viewed.clips[1]
+    own_viewed.store.remove(clip.identity.manifest_key)
+    assert boss.ask("PUT", own_viewed.path(clip, "hold")).status == 404
+    assert not list(own_viewed.store.list("holds/"))
+    query = span_query(own_viewed.clips[0].starts_at, own_viewed.clips[2].ends_at)
+    answer = boss.ask("GET", f"/api/cameras/{CAMERA}/span?{query}")
+    assert answer.status == 409, "a file that lacks minutes must not look whole"

@@ -29,7 +29,7 @@ from tests.archiver_fragments import CAMERA, record
 from tests.archiver_room import an_hour_ago, clip_of, committing
 from tests.support import eventually
 from tests.videos import Videos
-from tests.viewer_bucket import RATE, House, note
+from tests.viewer_bucket import RATE, House, house, note
 from tests.viewer_house import Person, viewing
 from viewer.days import evidence
 from viewer.index import FILE, Index
@@ -215,3 +215,41 @@ def test_the_days_of_a_camera_are_local_days(viewed: House) -> None:
     zone = viewed.viewer.settings.zone
     local = viewed.clips[0].starts_at.astimezone(zone).date().isoformat()
     assert local in viewed.person().get(f"/api/cameras/{CAMERA}/days")
+
+
+def test_a_bug_in_one_event_keeps_no_other_from_the_page(
+    own_viewed: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_viewed.until_read()
+
+    def broken(_reading: Reading, _key: str) -> None:
+        raise RuntimeError("a bug")
+
+    with listening(own_viewed.person()) as told, monkeypatch.context() as patch:
+        patch.setattr(Reading, "take_clip", broken)
+        own_viewed.publish(stored_event(own_viewed.clips[1], "archiver-7"))
+        at = datetime.now(UTC) - timedelta(seconds=90)
+        key = note(own_viewed.store, at, "모두 쉬고 있습니다.", Activity.RESTING)
+        event = Event(
+            stage=Stage.ANALYZER,
+            worker="w",
+            camera=CAMERA,
+            event="described",
+            at=datetime.now(UTC),
+            detail={"key": key},
+        )
+        own_viewed.publish(event)
+        assert told("note")["note"]["key"] == key
+
+
+def test_footage_of_a_camera_that_is_no_longer_configured_is_still_to_be_seen(
+    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings, videos: Videos
+) -> None:
+    other = [{"id": "camera-2", "source": "test:320x240@10"}]
+    video = videos(".mp4", seconds=9)
+    with house(tmp_path, broker_url, archive_settings, video, cameras=other) as made:
+        day = made.until_read()
+        assert day["stored_seconds"] > 8
+        states = {each["id"]: each for each in made.person().get("/api/cameras")}
+        assert not states[CAMERA]["is_configured"]
+        assert states["camera-2"]["is_configured"]

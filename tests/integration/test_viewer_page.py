@@ -206,6 +206,22 @@ def test_a_click_on_the_timeline_plays_that_moment(house: Watched, browser: Brow
         expect(page.locator(".tip img")).to_be_visible(timeout=10_000)
 
 
+def test_a_clip_that_reaches_over_midnight_hangs_no_page(house: Watched, browser: Browser) -> None:
+    with house.page(browser) as page:
+        held = page.evaluate(
+            """async () => {
+              const { Timeline } = await import("/assets/timeline.js");
+              const band = new Timeline("camera-1", () => {});
+              const none = { stored: [], missing: [], not_yet_stored: [], notes: [] };
+              const [starts_at, whole_ends_at] = ["2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"];
+              band.set({ day: "2026-03-01", starts_at, whole_ends_at, ...none });
+              const outside = ["2026-02-28T23:55:00Z", "2026-03-02T00:05:00Z"].map(Date.parse);
+              return outside.map((moment) => (band.mark(moment), new Date(band.moment).toJSON()));
+            }"""
+        )
+        assert held == ["2026-03-01T00:00:00.000Z", "2026-03-02T00:00:00.000Z"]
+
+
 def test_a_span_is_marked_downloaded_and_whole(house: Watched, browser: Browser) -> None:
     house.until_clips(3)
     with house.page(browser, f"/rooms/{CAMERA}") as page:

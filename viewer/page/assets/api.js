@@ -3,6 +3,7 @@
 /** @type {{name: string, role: string, timezone: string, csrf_token: string} | null} */
 export let session = null;
 let ahead = 0;
+const LISTEN_AGAIN_MS = 3000;
 
 export class Failed extends Error {
   constructor(status, words) {
@@ -64,14 +65,49 @@ export async function logOut() {
 /** The server's clock, milliseconds since 1970: this machine's may be wrong. */
 export const now = () => Date.now() + ahead;
 
-/** @param {Record<string, (facts: any) => void>} handlers by kind; `open` when (again) connected
+/** Events while the page is to be seen: browsers allow six connections to a server, and many tabs
+ * may be open. @param {Record<string, (facts: any) => void>} handlers by kind
+ * @param {() => void} again after a time in which events may have been missed
  * @returns {() => void} ends it */
-export function listen(handlers) {
-  const source = new EventSource("/api/stream");
-  for (const [kind, handle] of Object.entries(handlers)) {
-    source.addEventListener(kind, (event) => handle(event.data ? JSON.parse(event.data) : null));
-  }
-  return () => source.close();
+export function listen(handlers, again = () => {}) {
+  let source = null;
+  let wasOpen = false;
+  let later;
+  let isOver = false;
+  const open = () => {
+    source = new EventSource("/api/stream");
+    source.onopen = () => {
+      if (wasOpen) again();
+      wasOpen = true;
+    };
+    source.onerror = () => {
+      if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      close();
+      later = setTimeout(async () => {
+        await get("/api/session").catch(() => {}); // leads to the log-in page if it has ended
+        change();
+      }, LISTEN_AGAIN_MS);
+    };
+    for (const [kind, handle] of Object.entries(handlers)) {
+      source.addEventListener(kind, (event) => handle(JSON.parse(event.data)));
+    }
+  };
+  const close = () => {
+    clearTimeout(later);
+    source?.close();
+    source = null;
+  };
+  const change = () => {
+    if (document.hidden || isOver) close();
+    else if (!source) open();
+  };
+  document.addEventListener("visibilitychange", change);
+  change();
+  return () => {
+    isOver = true;
+    document.removeEventListener("visibilitychange", change);
+    close();
+  };
 }
 
 /** A path with its query. */

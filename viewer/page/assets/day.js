@@ -46,11 +46,15 @@ class DayView {
     if (this.closed) return;
     this.drawFrame(cameras);
     await this.load();
+    if (this.closed) return;
     if (this.at) this.play(Date.parse(this.at));
-    this.timer = setInterval(() => this.isToday() && this.load(), AGAIN_MS);
-    this.unlisten = listen({
-      clip: ({ camera }) => camera === this.camera && this.isToday() && this.load(),
-    });
+    let isOpen = true; // after midnight it is read once more
+    const again = () => {
+      if (isOpen) this.load();
+      isOpen = this.isToday();
+    };
+    this.timer = setInterval(again, AGAIN_MS);
+    this.unlisten = listen({ clip: ({ camera }) => camera === this.camera && again() }, again);
   }
 
   isToday() {
@@ -149,6 +153,7 @@ class DayView {
     fill(
       this.tools,
       button(t(isPaused ? "play" : "pause"), () => this.playback.toggle(), {
+        id: "play",
         disabled: !this.clip,
         class: "strong",
       }),
@@ -211,10 +216,11 @@ class DayView {
     const opened = new Set(
       [...this.lists.querySelectorAll("details[open]")].map((each) => each.dataset.name),
     );
+    const isFirst = !this.lists.childElementCount;
     const section = (name, count, content) =>
       el(
         "details",
-        { "data-name": name, open: opened.has(name) || (name === "notes" && !opened.size) },
+        { "data-name": name, open: opened.has(name) || (isFirst && name === "notes") },
         el("summary", {}, `${t(name)} (${count})`),
         content,
       );

@@ -36,10 +36,19 @@ export function button(words, onclick, attributes = {}) {
   return el("button", { type: "button", onclick, ...attributes }, words);
 }
 
-/** Replace what an element holds. */
+/** Replace what an element holds. The focus stays on what looks the same. */
 export function fill(holder, ...children) {
+  const focused = holder.contains(document.activeElement) ? document.activeElement : null;
+  const wanted = focused && looks(focused);
+  const place = focused && alike(holder, focused.tagName, wanted).indexOf(focused);
   holder.replaceChildren(...children.filter((child) => child || child === 0));
+  if (focused && focused !== holder) alike(holder, focused.tagName, wanted)[place]?.focus();
 }
+
+const looks = (each) => each.id || each.getAttribute("href") || each.textContent;
+
+const alike = (holder, tag, wanted) =>
+  [...holder.querySelectorAll(tag)].filter((each) => looks(each) === wanted);
 
 /** Say something in passing: to eyes and to screen readers. */
 let forget;

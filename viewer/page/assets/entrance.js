@@ -20,8 +20,13 @@ export function show(main, place, done) {
         if (found.needs_setup) main.querySelector(".hint").textContent = t("needsSetup");
       })
       .catch(() => {});
-    const [name, password] = fragment.split(":").map(decodeURIComponent);
-    if (name && password) send(main, "/api/session", { name, password }, done);
+    // Filled in, never sent by itself: a link must not log anybody in as somebody else.
+    const [name, password] = fragment.split(":");
+    if (name && password) {
+      main.querySelector("#name").value = name;
+      main.querySelector("#password").value = password;
+      main.querySelector("button[type=submit]").focus();
+    }
   }
   return () => {};
 }

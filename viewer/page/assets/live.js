@@ -12,6 +12,7 @@ import { now } from "./api.js";
 export const STALE_SECONDS = 12;
 const STANDING_SECONDS = 4;
 const AGAIN_SECONDS = 1.5;
+const NATIVE_SECONDS = 10;
 const FAR_BEHIND_SECONDS = 9;
 const LOOK_MS = 500;
 
@@ -83,14 +84,15 @@ export class LivePlayer {
   }
 
   again() {
+    this.moved.at = performance.now();
     this.end();
     this.next = setTimeout(() => this.begin(), AGAIN_SECONDS * 1000);
   }
 
   play() {
-    this.video.play().catch(() => {
-      // A browser that wants a gesture first for sound plays without.
-      this.video.muted = true;
+    this.video.play().catch((error) => {
+      if (error.name !== "NotAllowedError") return; // interrupted by a new beginning
+      this.video.muted = true; // a browser that wants a gesture first for sound plays without
       this.video.play().catch(() => {});
     });
   }
@@ -126,6 +128,7 @@ export class LivePlayer {
     if (delay !== null) {
       state = standing > STANDING_SECONDS || delay > STALE_SECONDS ? "stale" : "live";
     }
+    if (!this.hls && state === "stale" && standing > NATIVE_SECONDS) this.again();
     this.catchUp(delay);
     this.tell({ state, delay, at: this.shownAt });
   }

@@ -6,6 +6,7 @@ import { dateAndMinute, dayOf, fromLocal, minute } from "./time.js";
 import { t, tOr } from "./words.js";
 
 const PAGE = 40;
+const PROVIDER_MS = 60000;
 const ACTIVITIES = [
   "sleeping",
   "resting",
@@ -45,7 +46,8 @@ class NotesView {
     if (this.closed) return;
     this.draw();
     await this.load(true);
-    this.unlisten = listen({ note: ({ note }) => this.arrived(note) });
+    if (this.closed) return;
+    this.unlisten = listen({ note: ({ note, is_late }) => !is_late && this.arrived(note) }, () => this.load(true));
   }
 
   draw() {
@@ -102,7 +104,7 @@ class NotesView {
     let found;
     try {
       found = await get(path("/api/notes", query));
-      this.drawProvider(await get("/api/notes/provider"));
+      await this.loadProvider();
     } catch (error) {
       say(t(error.status === 0 ? "unreachable" : "failed", { why: error.message }));
       return;
@@ -112,6 +114,11 @@ class NotesView {
     this.list.append(...found.map((note) => card(note, this.titles.get(note.camera) ?? note.camera)));
     this.oldest = found.at(-1)?.starts_at ?? this.oldest;
     this.more.hidden = found.length < PAGE;
+  }
+
+  async loadProvider() {
+    this.providerAt = performance.now();
+    this.drawProvider(await get("/api/notes/provider"));
   }
 
   drawProvider({ state, reason, budget }) {
@@ -139,16 +146,19 @@ class NotesView {
   }
 
   arrived(note) {
-    const { camera, activity, words, to } = this.filters;
+    if (performance.now() - this.providerAt > PROVIDER_MS) this.loadProvider().catch(() => {});
+    const { camera, activity, words, from, to } = this.filters;
     const isWanted =
       !to &&
+      (!from || Date.parse(note.starts_at) >= fromLocal(from)) &&
       (!camera || camera === note.camera) &&
       (!activity || activity === note.activity || activity === note.other_activity) &&
       words
         .split(/\s+/)
         .filter(Boolean)
         .every((word) => `${note.summary} ${note.evidence}`.includes(word));
-    if (!isWanted) return;
+    const known = [...this.list.children].some((each) => each.dataset.key === note.key);
+    if (!isWanted || known) return;
     this.list.querySelector(".empty")?.remove();
     this.list.prepend(card(note, this.titles.get(note.camera) ?? note.camera));
     while (this.list.children.length > 500) this.list.lastChild.remove();

@@ -17,6 +17,7 @@ export class Playback {
     this.camera = camera;
     this.tell = tell;
     this.clips = [];
+    this.converted = new Map();
     this.rate = 1;
     this.screens = [0, 1].map(() => el("video", { playsinline: true, preload: "auto" }));
     for (const video of this.screens) {
@@ -65,8 +66,8 @@ export class Playback {
   }
 
   load(video, clip, seconds) {
-    const address = clip.converted ?? `${this.base(clip)}/video`;
-    if (video.dataset.address !== address) {
+    const address = this.converted.get(name(clip)) ?? `${this.base(clip)}/video`;
+    if (video.dataset.address !== address || video.error) {
       video.dataset.address = address;
       video.src = address;
     }
@@ -82,20 +83,25 @@ export class Playback {
   /** What keeps a clip from being played here, shown with the way out; false if nothing does. */
   problem(clip) {
     if (clip.container !== "mp4") return this.refuse(t("originalBytes"));
-    if (clip.codec !== "hevc" || clip.converted || this.video.canPlayType(HEVC)) return false;
+    if (!this.needsConverting(clip)) return false;
     const convert = el(
       "button",
       {
         type: "button",
         class: "strong",
         onclick: () => {
-          clip.converted = `${this.base(clip)}/h264`;
+          this.converted.set(name(clip), `${this.base(clip)}/h264`);
           this.play(clip.starts);
         },
       },
       t("transcode"),
     );
     return this.refuse(t("cannotPlay", { codec: "HEVC" }), convert);
+  }
+
+  needsConverting(clip) {
+    const isKnown = clip.codec !== "hevc" || this.video.canPlayType(HEVC);
+    return !isKnown && !this.converted.has(name(clip));
   }
 
   refuse(words, ...more) {
@@ -116,13 +122,14 @@ export class Playback {
   }
 
   after(clip) {
-    return this.clips.find((each) => each.starts >= clip.ends - 1000 && each !== clip);
+    return this.clips.find((each) => each.starts >= clip.ends - 1000 && name(each) !== name(clip));
   }
 
   prepare(clip) {
     const next = this.after(clip);
     const spare = this.screens[1 - this.front];
-    if (!next || spare.clip === next || next.container !== "mp4" || next.codec !== clip.codec) return;
+    if (!next || (spare.clip && name(spare.clip) === name(next))) return;
+    if (next.container !== "mp4" || this.needsConverting(next)) return;
     this.load(spare, next, 0);
   }
 
@@ -131,7 +138,8 @@ export class Playback {
     const next = this.after(video.clip);
     if (!next) return;
     const spare = this.screens[1 - this.front];
-    if (spare.clip !== next) {
+    const isReady = spare.clip && name(spare.clip) === name(next) && !spare.error;
+    if (!isReady || this.needsConverting(next)) {
       this.play(next.starts);
       return;
     }
@@ -160,3 +168,5 @@ export class Playback {
     }
   }
 }
+
+const name = (clip) => `${clip.epoch}-${clip.first}`;

@@ -94,7 +94,10 @@ export class Timeline {
   }
 
   /** Where playback is. */
-  mark(moment) {
+  mark(chosen) {
+    const [first, last] = this.bounds;
+    // A clip may reach over midnight; no view of this day shows what lies beyond.
+    const moment = chosen === null ? null : Math.min(last, Math.max(first, chosen));
     this.moment = moment;
     const inside = this.view && moment !== null;
     if (inside && (moment < this.view[0] || moment > this.view[1])) this.centre(moment);

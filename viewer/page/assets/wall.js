@@ -3,12 +3,13 @@
 import { button, el, fill, say } from "./elements.js";
 import { get, listen } from "./api.js";
 import { LivePlayer, snapshot } from "./live.js";
-import { clock, dayOf, minute } from "./time.js";
+import { clock, dateAndMinute, minute } from "./time.js";
 import { t, tOr } from "./words.js";
 import { go } from "./app.js";
 import { now } from "./api.js";
 
 const AGAIN_MS = 3000;
+const OLD_MS = 3600 * 1000;
 
 export function show(main, place) {
   const wall = new Wall(main, place.searchParams.get("room"));
@@ -23,10 +24,11 @@ class Wall {
     this.tiles = new Map();
     this.onkey = (event) => this.key(event);
     document.addEventListener("keydown", this.onkey);
-    this.unlisten = listen({
+    const handlers = {
       camera: (facts) => this.tiles.get(facts.id)?.said(facts.live, facts.reason),
       note: ({ note, is_late }) => !is_late && this.tiles.get(note.camera)?.seen(note),
-    });
+    };
+    this.unlisten = listen(handlers, () => this.look());
   }
 
   async load() {
@@ -36,6 +38,15 @@ class Wall {
     } catch (error) {
       if (error.status === 0) say(t("unreachable"));
       this.again = setTimeout(() => !this.closed && this.load(), AGAIN_MS);
+    }
+  }
+
+  /** What may have been missed. */
+  async look() {
+    const cameras = await get("/api/cameras").catch(() => []);
+    for (const camera of cameras) {
+      this.tiles.get(camera.id)?.said(camera.live, camera.reason);
+      this.tiles.get(camera.id)?.seen(camera.last_note);
     }
   }
 
@@ -100,7 +111,14 @@ class Tile {
     this.live = camera.live;
     this.reason = camera.reason;
     this.last = { state: "starting", delay: null, at: null };
-    this.video = el("video", { playsinline: true, muted: true, autoplay: true, tabindex: -1 });
+    this.video = el("video", {
+      playsinline: true,
+      muted: true,
+      autoplay: true,
+      tabindex: -1,
+      onvolumechange: () =>
+        this.soundButton.setAttribute("aria-pressed", String(!this.video.muted)),
+    });
     this.badge = el("span", { class: "badge" });
     this.veil = el("div", { class: "veil", hidden: true });
     this.words = el("p", { class: "note" });
@@ -118,7 +136,7 @@ class Tile {
           "div",
           { class: "tools" },
           isLarge ? null : el("a", { href: `/?room=${camera.id}` }, t("enlarge")),
-          el("a", { href: `/rooms/${camera.id}?day=${dayOf(now())}` }, t("theDay")),
+          el("a", { href: `/rooms/${camera.id}` }, t("theDay")),
           this.soundButton,
           button(t("snapshot"), () => this.snapshot()),
           button(t("fullScreen"), () => this.fullScreen()),
@@ -145,7 +163,9 @@ class Tile {
 
   seen(note) {
     if (!note) return;
-    const words = `${minute(Date.parse(note.ends_at))} ${tOr("activity", note.activity)}: `;
+    const at = Date.parse(note.ends_at);
+    const isOld = now() - at > OLD_MS;
+    const words = `${isOld ? dateAndMinute(at) : minute(at)} ${tOr("activity", note.activity)}: `;
     fill(this.words, el("b", {}, words), note.summary);
   }
 
@@ -172,7 +192,6 @@ class Tile {
 
   toggleSound() {
     this.video.muted = !this.video.muted;
-    this.soundButton.setAttribute("aria-pressed", String(!this.video.muted));
   }
 
   async snapshot() {
@@ -183,7 +202,8 @@ class Tile {
 
   fullScreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else this.figure.requestFullscreen?.().catch(() => {});
+    else if (this.figure.requestFullscreen) this.figure.requestFullscreen().catch(() => {});
+    else this.video.webkitEnterFullscreen?.(); // on an iPhone only a video can
   }
 
   close() {
