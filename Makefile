@@ -42,6 +42,7 @@ lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for script in viewer/page/assets/*.js; do node --check "$$script" || exit 1; done
 
 test-unit: setup-dev
 	$(BIN)/python -m pytest tests/unit

@@ -1,7 +1,6 @@
 /** What the page says, in Korean and English. `t("key", {name})` fills in `{name}`. */
 
 const WORDS = {
-  title: ["Cradle", "Cradle"],
   skip: ["본문으로", "Skip to content"],
   menu: ["메뉴", "Menu"],
   live: ["실시간", "Live"],
@@ -50,13 +49,11 @@ const WORDS = {
     "키: 화살표 이동, Enter 크게, S 사진, M 소리, F 전체 화면, Esc 모든 방",
     "Keys: arrows move, Enter enlarges, S picture, M sound, F full screen, Esc all rooms",
   ],
-  lastSeen: ["마지막 관찰", "Last seen"],
 
   room: ["방", "Room"],
   day: ["날짜", "Day"],
   previousDay: ["이전 날", "Day before"],
   nextDay: ["다음 날", "Day after"],
-  today: ["오늘", "Today"],
   stored: ["저장됨", "Stored"],
   missing: ["없음", "Missing"],
   pending: ["저장 중", "On its way"],
@@ -147,7 +144,6 @@ const WORDS = {
   stages: ["단계", "Stages"],
   stage: ["단계", "Stage"],
   replicas: ["작업자 수", "Workers"],
-  seats: ["담당", "Seats"],
   nobody: ["없음", "nobody"],
   cameras: ["카메라", "Cameras"],
   lag: ["저장 지연", "Archive lag"],
