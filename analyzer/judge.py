@@ -13,7 +13,7 @@ from analyzer import consent, figures
 from analyzer.gate import Gate
 from analyzer.local import LocalProvider
 from analyzer.measurement import Measurement, measure
-from analyzer.outcome import Ok, Usage
+from analyzer.outcome import Ok, Quota, Throttled, Usage
 from analyzer.pictures import DecodedPicture, PictureReader, Polygon, Sketch
 from analyzer.provider import Context, Provider
 from shared import messages
@@ -105,7 +105,9 @@ class Judge:
         figures.OUTCOMES.labels(camera.id, outcome.state).inc()
         if isinstance(outcome, Ok):
             return remote_facts("ok", "", gemini.model, outcome.usage), outcome.observation
-        return remote_facts(outcome.state, outcome.reason, gemini.model, outcome.usage), None
+        facts = remote_facts(outcome.state, outcome.reason, gemini.model, outcome.usage)
+        until = outcome.until if isinstance(outcome, Throttled | Quota) else None
+        return facts.model_copy(update={"until": until}), None
 
     def _read_all(self, sample: Sample, masks: Sequence[Polygon]) -> list[DecodedPicture]:
         pictures: list[DecodedPicture] = []

@@ -48,6 +48,7 @@ class Remote(ResultPart):
 
     state: str = Field(description="`ok`, or why there is no remote observation, in one word.")
     reason: ShortText = Field("", description="The same in a sentence.")
+    until: AwareDatetime | None = Field(None, description="Not asked before this moment, UTC.")
     model: str = Field(description="Model that was or would have been asked.")
     requests: int = Field(0, description="Calls made for this sample by the last attempt.")
     input_tokens: int = Field(0, description="Tokens sent, as the provider counted.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from shared.analysis import JudgedPicture, Measured, Result
+from shared.analysis import JudgedPicture, Measured, Remote, Result
 from shared.config import ArchiveSettings
 from shared.custody import EpochBegun, EpochEnded, write_custody
 from shared.identity import day_prefix, stamp
@@ -66,7 +66,13 @@ class House:
             link.publish_and_wait(EVENTS, event.routing_key, event.to_body())
 
 
-def note(store: ObjectStore, at: datetime, summary: str, activity: Activity) -> str:
+def note(
+    store: ObjectStore,
+    at: datetime,
+    summary: str,
+    activity: Activity,
+    remote: Remote | None = None,
+) -> str:
     """A judged sample in the bucket; its key."""
     prefix = day_prefix("analysis", CAMERA, at)
     stem = f"{prefix}{CAMERA}_{stamp(at)}_test"
@@ -89,7 +95,7 @@ def note(store: ObjectStore, at: datetime, summary: str, activity: Activity) -> 
             view=View.CLEAR,
         ),
         measured=Measured(changed_share=0.1, brightness=100, spread=40, view=View.CLEAR),
-        remote=None,
+        remote=remote,
         pictures=[JudgedPicture(epoch="0" * 20, fragment=0, captured_at=at)],
         picture_key=f"{stem}.jpg",
         picture_at=at,

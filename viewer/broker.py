@@ -30,6 +30,10 @@ class QueueFacts(BaseModel):
     name: str = Field(description="As on the broker's page.")
     messages: int = Field(description="Ready to be delivered.")
     consumers: int = Field(description="Who reads it.")
+    age_seconds: float | None = Field(
+        description="No message is older: what the queue throws away then, or what is archived"
+        " since; null if nothing tells."
+    )
 
 
 class Broker:
@@ -69,4 +73,10 @@ class Broker:
 
 def _facts(link: Link, queue: Queue) -> QueueFacts:
     state = link.declare(queue)
-    return QueueFacts(name=queue.name, messages=state.messages, consumers=state.consumers)
+    longest = queue.arguments.get("x-message-ttl")
+    return QueueFacts(
+        name=queue.name,
+        messages=state.messages,
+        consumers=state.consumers,
+        age_seconds=None if longest is None else int(longest) / 1000,
+    )

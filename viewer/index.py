@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from shared.manifest import Manifest
 
 FILE: Final = "index.sqlite"
 """In the viewer's folder."""
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the schema. A file of another one is emptied and read anew."""
 BUSY_SECONDS: Final = 30.0
 LAST_CHARACTER: Final = "\U0010ffff"
@@ -53,7 +54,8 @@ CREATE TABLE notes (
     children TEXT NOT NULL, adults TEXT NOT NULL, view TEXT NOT NULL, judged_by TEXT NOT NULL,
     summary TEXT NOT NULL, evidence TEXT NOT NULL, changed REAL NOT NULL,
     picture_key TEXT NOT NULL, picture_at INTEGER NOT NULL,
-    remote_state TEXT, remote_reason TEXT, judged_at INTEGER NOT NULL,
+    remote_state TEXT, remote_reason TEXT, remote_until INTEGER,
+    judged_at INTEGER NOT NULL,
     requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL);
 CREATE INDEX notes_by_time ON notes (camera, starts);
 CREATE INDEX notes_by_judgement ON notes (judged_at);
@@ -150,12 +152,17 @@ def note_row(key: str, result: Result) -> Row:
             "picture_at": milliseconds(result.picture_at),
             "remote_state": None if remote is None else remote.state,
             "remote_reason": None if remote is None else remote.reason,
+            "remote_until": None if remote is None else _milliseconds(remote.until),
             "judged_at": milliseconds(result.judged_at),
             "requests": 0 if remote is None else remote.requests,
             "input_tokens": 0 if remote is None else remote.input_tokens,
             "output_tokens": 0 if remote is None else remote.output_tokens,
         },
     )
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else milliseconds(moment)
 
 
 class Index:

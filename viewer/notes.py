@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from shared.clock import milliseconds
+from shared.clock import from_milliseconds, milliseconds
 from shared.identity import CAMERA_PATTERN
 from shared.observation import Activity
 from viewer import answers, context
@@ -43,6 +43,7 @@ class Provider(BaseModel):
     provider: Literal["off", "local", "gemini"] = Field(description="As configured.")
     state: str = Field(description="`ok`, `local`, `off`, `throttled`, `quota`, `misconfigured`...")
     reason: str = Field(description="The same in a sentence; empty if all is well.")
+    until: datetime | None = Field(description="Not asked before this moment, UTC.")
     budget: Budget | None = Field(description="Null where no remote provider is asked.")
 
 
@@ -106,22 +107,29 @@ def provider(_session: Watcher, request: Request) -> Provider:
     """How analysis is doing, and what it has used today."""
     here = context.of(request)
     analysis = here.settings.analysis
-    state, reason = _state(here)
+    state, reason, until = _state(here)
     budget = _budget(here) if analysis.provider == "gemini" else None
-    return Provider(provider=analysis.provider, state=state, reason=reason, budget=budget)
+    return Provider(
+        provider=analysis.provider, state=state, reason=reason, until=until, budget=budget
+    )
 
 
-def _state(here: Context) -> tuple[str, str]:
+def _state(here: Context) -> tuple[str, str, datetime | None]:
     analysis = here.settings.analysis
     if analysis.provider != "gemini":
-        return analysis.provider, ""
+        return analysis.provider, "", None
     rows = here.index.select(
-        "SELECT remote_state, remote_reason FROM notes WHERE remote_state IS NOT NULL"
-        " ORDER BY judged_at DESC LIMIT 1"
+        "SELECT remote_state, remote_reason, remote_until FROM notes"
+        " WHERE remote_state IS NOT NULL ORDER BY judged_at DESC LIMIT 1"
     )
     if not rows:
-        return "unknown", "nothing has been judged yet"
-    return rows[0]["remote_state"], rows[0]["remote_reason"] or ""
+        return "unknown", "", None
+    until = rows[0]["remote_until"]
+    return (
+        rows[0]["remote_state"],
+        rows[0]["remote_reason"] or "",
+        None if until is None else from_milliseconds(until),
+    )
 
 
 def _budget(here: Context) -> Budget:

@@ -98,18 +98,26 @@ def system(_session: Operator, request: Request) -> SystemFacts:
         replicas[Stage.ANALYZER.value] = queues[analyzer_queue().name].consumers
     links = here.settings.viewer.links
     named = {"broker": links.broker, "bucket": links.bucket, "grafana": links.grafana}
+    cameras = [_camera(here, each.id, each.title, queues) for each in here.settings.cameras]
     return SystemFacts(
         broker_since=here.states.broker_since,
         broker_reason="" if here.states.broker_since else here.states.broker_reason,
         replicas=replicas,
-        cameras=[_camera(here, each.id, each.title, queues) for each in here.settings.cameras],
-        queues=sorted(
-            (each for each in queues.values() if not each.name.startswith(("presence", "seat"))),
-            key=lambda each: each.name,
-        ),
+        cameras=cameras,
+        queues=_with_ages(queues, {each.id: each.archive_lag_seconds for each in cameras}),
         frame_store=_disk(here),
         links=[OtherPage(name=name, address=address) for name, address in named.items() if address],
     )
+
+
+def _with_ages(queues: dict[str, QueueFacts], lags: dict[str, float | None]) -> list[QueueFacts]:
+    """Those that messages go through. Of a camera's fragments none is older than what is stored."""
+    ages = {archiver_queue(camera).name: lag for camera, lag in lags.items()}
+    shown = [each for each in queues.values() if not each.name.startswith(("presence", "seat"))]
+    return [
+        each.model_copy(update={"age_seconds": ages.get(each.name, each.age_seconds)})
+        for each in sorted(shown, key=lambda each: each.name)
+    ]
 
 
 def _camera(here: Context, camera: str, title: str, queues: dict[str, QueueFacts]) -> CameraFacts:

@@ -16,6 +16,7 @@ import yaml
 from archiver.jobs import stored_event
 from deploy.command.coverage import of_camera
 from deploy.command.main import main
+from shared.analysis import Remote
 from shared.clock import SystemClock
 from shared.config import ArchiveSettings
 from shared.coverage.localday import local_day
@@ -253,3 +254,31 @@ def test_footage_of_a_camera_that_is_no_longer_configured_is_still_to_be_seen(
         states = {each["id"]: each for each in made.person().get("/api/cameras")}
         assert not states[CAMERA]["is_configured"]
         assert states["camera-2"]["is_configured"]
+
+
+def test_how_the_provider_is_and_what_it_has_used_today_is_said(
+    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings, videos: Videos
+) -> None:
+    gemini = {"provider": "gemini", "budget": {"requests_per_day": 10, "usd_per_day": 1}}
+    video = videos(".mp4", seconds=9)
+    with house(tmp_path, broker_url, archive_settings, video, analysis=gemini) as made:
+        made.until_read()
+        person = made.person()
+        assert person.get("/api/notes/provider")["state"] == "unknown"
+        now = datetime.now(UTC)
+        until = now + timedelta(minutes=3)
+        spent = Remote(state="ok", model="m", requests=2, input_tokens=1000, output_tokens=100)
+        waits = Remote(state="throttled", reason="Google asks to wait", model="m", until=until)
+        for place, remote in enumerate((spent, waits)):
+            at = now - timedelta(seconds=200 - 60 * place)
+            note(made.store, at, "쉬는 중입니다.", Activity.RESTING, remote)
+        Reading(
+            made.store, Index(made.viewer.settings.viewer.root / FILE), get_logger()
+        ).take_camera(CAMERA)
+        told = person.get("/api/notes/provider")
+        assert (told["state"], told["reason"]) == ("throttled", "Google asks to wait")
+        assert abs((datetime.fromisoformat(told["until"]) - until).total_seconds()) < 0.01
+        budget = told["budget"]
+        assert (budget["requests"], budget["requests_per_day"]) == (2, 10)
+        assert budget["tokens"] == 1100
+        assert budget["usd"] == pytest.approx((1000 * 0.3 + 100 * 2.5) / 1e6, abs=1e-4)

@@ -123,6 +123,8 @@ def test_whatever_the_remote_provider_says_the_sample_is_judged(
     assert judgement.remote is not None
     assert judgement.remote.state == outcome.state
     assert judgement.remote.reason == "no"
+    waits = isinstance(outcome, Throttled | Quota)
+    assert judgement.remote.until == (START if waits else None)
 
 
 def test_without_consent_no_picture_leaves(tmp_path: Path, moved: Any) -> None:

@@ -34,7 +34,7 @@ def note(key: str, summary: str, at: datetime = START, camera: str = "camera-1")
     values: dict[str, Any] = {
         **dict.fromkeys(("activity", "children", "adults", "view", "judged_by"), "cannot_tell"),
         **dict.fromkeys(("requests", "input_tokens", "output_tokens"), 0),
-        **dict.fromkeys(("other_activity", "remote_state", "remote_reason"), None),
+        **dict.fromkeys(("other_activity", "remote_state", "remote_reason", "remote_until"), None),
         "key": key,
         "camera": camera,
         "starts": milliseconds(at),
@@ -126,7 +126,7 @@ def test_an_index_of_another_version_is_begun_anew_and_one_of_ours_is_kept(
 ) -> None:
     Index(tmp_path / FILE).put([note("a", "words")])
     assert found(Index(tmp_path / FILE), "words") == ["a"]
-    monkeypatch.setattr("viewer.index.VERSION", 2)
+    monkeypatch.setattr("viewer.index.VERSION", 9)
     assert found(Index(tmp_path / FILE), "words") == []
 
 

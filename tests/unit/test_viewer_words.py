@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from analyzer.outcome import Blocked, Invalid, Misconfigured, Ok, Quota, Throttled, Unavailable
 from shared.coverage.causes import Cause
 from shared.observation import Activity, Presence
 
@@ -42,6 +43,10 @@ def test_what_the_stages_can_say_has_words() -> None:
     assert {f"presence_{each.value}" for each in Presence} <= known
     states = ("live", "stalled", "offline", "unknown", "starting", "stale")
     assert {f"state_{each}" for each in states} <= known
+    outcomes = (Blocked, Invalid, Misconfigured, Ok, Quota, Throttled, Unavailable)
+    providers = {each.state for each in outcomes} | {"local", "off", "unknown"}
+    providers |= {"no_consent", "unpaid"}
+    assert {f"provider_{each}" for each in providers} <= known
     for each in Cause:
         assert f'"{each.value}":' in WORDS or f"  {each.value}:" in WORDS, each
 

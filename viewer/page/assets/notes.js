@@ -121,11 +121,12 @@ class NotesView {
     this.drawProvider(await get("/api/notes/provider"));
   }
 
-  drawProvider({ state, reason, budget }) {
+  drawProvider({ state, reason, until, budget }) {
     fill(
       this.provider,
       el("b", {}, `${t("analysis")}: `),
       tOr("provider", state),
+      until ? ` ${t("until", { when: dateAndMinute(Date.parse(until)) })}` : null,
       reason ? el("span", { class: "fine" }, ` (${reason})`) : null,
       budget
         ? el(

@@ -112,8 +112,11 @@ function queues(found) {
       { class: queue.name === "lost" && queue.messages ? "bad" : "" },
       el("th", { scope: "row" }, queue.name),
       el("td", {}, String(queue.messages)),
+      el("td", {}, queue.messages && queue.age_seconds !== null ? atMost(queue) : ""),
       el("td", {}, String(queue.consumers)),
     ),
   );
-  return table([t("queue"), t("messages"), t("consumers")], rows);
+  return table([t("queue"), t("messages"), t("age"), t("consumers")], rows);
 }
+
+const atMost = (queue) => t("atMost", { length: length(queue.age_seconds) });

@@ -132,7 +132,12 @@ const WORDS = {
   provider_misconfigured: ["설정이 잘못됨", "Misconfigured"],
   provider_blocked: ["제공자가 답하지 않음", "The provider would not answer"],
   provider_invalid: ["제공자의 답을 읽을 수 없음", "The provider's answer is not readable"],
-  provider_consent: ["이 방은 동의가 없어 밖으로 보내지 않음", "Not sent: no consent for this room"],
+  provider_no_consent: ["이 방은 동의가 없어 밖으로 보내지 않음", "Not sent: no consent for this room"],
+  provider_unpaid: [
+    "유료 요금제가 확인되지 않아 밖으로 보내지 않음",
+    "Not sent: the paid tier is not confirmed",
+  ],
+  until: ["({when} 까지)", "(until {when})"],
   budgetToday: [
     "오늘 사용: 요청 {requests}/{requestsPerDay}, 토큰 {tokens}/{tokensPerDay}, ${usd}/${usdPerDay}",
     "Used today: {requests} of {requestsPerDay} requests, {tokens} of {tokensPerDay} tokens, ${usd} of ${usdPerDay}",
@@ -150,6 +155,8 @@ const WORDS = {
   lastError: ["마지막 오류", "Last error"],
   queues: ["큐", "Queues"],
   queue: ["큐", "Queue"],
+  age: ["가장 오래된 것", "Oldest"],
+  atMost: ["{length} 이하", "at most {length}"],
   messages: ["메시지", "Messages"],
   consumers: ["소비자", "Consumers"],
   frameStore: ["프레임 저장소", "Frame store"],
@@ -214,6 +221,6 @@ export const cause = (words) => (index === 0 ? (CAUSES[words] ?? words) : words)
 
 /** A word that may be new to this page: as it is, then. */
 export function tOr(prefix, word) {
-  const key = `${prefix}_${word}`;
+  const key = `${prefix}_${word.replaceAll("-", "_")}`;
   return WORDS[key] ? t(key) : word;
 }
