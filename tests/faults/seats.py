@@ -15,7 +15,8 @@ from pathlib import Path
 from tests.faults.scene import Death
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-STOPPED = "another worker has the seat"
+STOPPED = ("another worker has the seat", "another worker has closed this epoch")
+"""Why an ingest that went on recording without its seat stops."""
 _ENDS = ("seat.released", "seat.lost")
 
 
@@ -74,13 +75,13 @@ def tenures(logs: Path, deaths: Sequence[Death]) -> list[Tenure]:
 
 def _lines(log: Path) -> Iterator[tuple[datetime, str, str]]:
     for line in log.read_text(errors="replace").splitlines():
-        if '"seat.' not in line and STOPPED not in line:
+        if '"seat.' not in line and not any(each in line for each in STOPPED):
             continue
         try:
             said = json.loads(line)
         except ValueError:
             continue  # cut short by a kill
-        is_stopped = said.get("action") == "epoch.ended" and said["reason"] == STOPPED
+        is_stopped = said.get("action") == "epoch.ended" and said["reason"] in STOPPED
         if is_stopped or said.get("action") in ("seat.taken", *_ENDS):
             yield datetime.fromisoformat(said["time"]), said["action"], said["camera"]
 

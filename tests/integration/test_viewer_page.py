@@ -12,10 +12,14 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from shared.config import ArchiveSettings
 from tests.line import decode_counters
 from tests.player.screen import chromium
 from tests.services import BrokerService, StoreService
 from tests.support import eventually
+from tests.videos import Videos
+from tests.viewer_bucket import house as viewed_house
+from tests.viewer_house import PASSWORD
 from tests.viewer_line import CAMERA, GENERATED, USER, Watched, counter, watched
 
 RATE = 30
@@ -204,6 +208,35 @@ def test_a_click_on_the_timeline_plays_that_moment(house: Watched, browser: Brow
         assert box is not None
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         expect(page.locator(".tip img")).to_be_visible(timeout=10_000)
+
+
+def test_of_an_hevc_clip_the_page_says_that_the_browser_cannot_and_converts_it(
+    tmp_path: Path,
+    broker_url: str,
+    archive_settings: ArchiveSettings,
+    videos: Videos,
+    browser: Browser,
+) -> None:
+    video = videos(".mp4", seconds=9, codec="hevc")
+    with (
+        viewed_house(tmp_path, broker_url, archive_settings, video, codec="hevc") as made,
+        browser.new_context(locale="en-GB", base_url=made.viewer.address) as context,
+    ):
+        made.until_read()
+        page = context.new_page()
+        page.goto("/login")
+        page.fill("#name", "boss")
+        page.fill("#password", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_selector(".brand")
+        page.goto(f"/rooms/{CAMERA}?day={made.day_path().rpartition('/')[2]}")
+        page.locator('details[data-name="clips"] summary').click()
+        page.locator("tr[data-clip]").first.get_by_role("button").click()
+        expect(page.locator(".screen .veil")).to_contain_text("cannot play HEVC")
+        page.get_by_role("button", name="Convert and play").click()
+        shown = eventually(lambda: counter(page, ".screen video:not([hidden])"), 20, "a picture")
+        assert shown is not None
+        assert shown < 3 * RATE
 
 
 def test_a_clip_that_reaches_over_midnight_hangs_no_page(house: Watched, browser: Browser) -> None:

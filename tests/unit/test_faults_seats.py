@@ -39,13 +39,16 @@ def test_a_tenure_ends_with_a_release_a_death_or_not_at_all(tmp_path: Path) -> N
     assert spans == [(after(0), after(5)), (after(9), after(12)), (after(20), NEVER)]
 
 
-def test_an_ingest_that_lost_its_seat_holds_it_until_it_stops_recording(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", STOPPED)
+def test_an_ingest_that_lost_its_seat_holds_it_until_it_stops_recording(
+    tmp_path: Path, reason: str
+) -> None:
     said(tmp_path, "ingest-1", (0, "taken"))
     stopped = {
         "time": after(40).isoformat(),
         "action": "epoch.ended",
         "camera": "c",
-        "reason": STOPPED,
+        "reason": reason,
     }
     with (tmp_path / "ingest-1.log").open("a") as log:
         log.write(f"\n{json.dumps(stopped)}\n")
