@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from shared.clock import from_milliseconds
+from shared.custody import EpochEnded, read_custody
 from shared.messages import Stage
 from shared.topology import (
     analyzer_queue,
@@ -48,7 +49,9 @@ class CameraFacts(BaseModel):
     id: str = Field(description="Camera id.")
     title: str = Field(description="What people call the room.")
     live: str = Field(description="How live it is.")
-    last_error: str = Field(description="Last reason for which it was offline; empty if none.")
+    last_error: str = Field(
+        description="Why its recording was interrupted last; empty if it never was."
+    )
     last_error_at: datetime | None = Field(description="When that was, UTC.")
     archive_lag_seconds: float | None = Field(
         description="Since the end of the newest stored clip; none is stored if null."
@@ -132,7 +135,7 @@ def _camera(here: Context, camera: str, title: str, queues: dict[str, QueueFacts
         is_held = name in queues and queues[name].consumers > 0
         worker = said.worker if said is not None else None
         seats.append(Seat(stage=stage, is_held=is_held, worker=worker))
-    failed = here.states.last(camera, Stage.INGEST, "offline")
+    last_error, last_error_at = _last_error(here, camera)
     newest = here.index.select(
         "SELECT ends FROM clips WHERE camera = ? ORDER BY starts DESC LIMIT 1", (camera,)
     )
@@ -143,11 +146,25 @@ def _camera(here: Context, camera: str, title: str, queues: dict[str, QueueFacts
         id=camera,
         title=title,
         live=here.states.live(camera)[0],
-        last_error="" if failed is None else str(failed.detail.get("reason", "")),
-        last_error_at=None if failed is None else failed.at,
+        last_error=last_error,
+        last_error_at=last_error_at,
         archive_lag_seconds=lag,
         seats=seats,
     )
+
+
+def _last_error(here: Context, camera: str) -> tuple[str, datetime | None]:
+    """What ingest said last, or, if this replica has heard nothing, what is recorded."""
+    said = here.states.last(camera, Stage.INGEST, "offline")
+    if said is not None:
+        return str(said.detail.get("reason", "")), said.at
+    rows = here.index.select(
+        "SELECT body FROM records WHERE camera = ? AND kind = 'epoch-ended'"
+        " ORDER BY key DESC LIMIT 1",
+        (camera,),
+    )
+    record = read_custody(rows[0]["body"].encode()) if rows else None
+    return (record.reason, record.ended_at) if isinstance(record, EpochEnded) else ("", None)
 
 
 def _disk(here: Context) -> Disk | None:

@@ -184,17 +184,20 @@ def test_a_camera_whose_first_clip_comes_while_the_viewer_runs_has_a_day(
 
 
 def test_the_system_view_says_who_works_and_what_waits(viewed: House) -> None:
+    viewed.until_read()
+    boss = viewed.person("boss")
+    recorded = boss.get("/api/system")["cameras"][0]
+    assert recorded["last_error"] == "broke off: Connection timed out"
     viewed.publish(
         Event(
             stage=Stage.INGEST, worker="ingest-3", camera=CAMERA, event="offline",
             at=datetime.now(UTC), detail={"reason": "cannot be opened: no route to host"},
         )
     )  # fmt: skip
-    boss = viewed.person("boss")
 
     def facts() -> Any:
         found = boss.get("/api/system")
-        return found if found["cameras"][0]["last_error"] else None
+        return found if found["cameras"][0]["last_error"].startswith("cannot") else None
 
     found = eventually(facts, 10, "the error is known")
     camera = found["cameras"][0]
