@@ -1,7 +1,7 @@
 /** Playing stored clips one after the other, so that their borders are not noticed.
  *
  * Two video elements take turns: while one plays, the other holds the next clip ready. A moment is
- * the clip's first frame plus the place in it; pauses of the camera inside a clip are closed.
+ * the clip's first frame plus the place in it: a pause of the camera is a pause in the clip, too.
  */
 
 import { el, fill } from "./elements.js";
