@@ -74,9 +74,13 @@ class Person:
     def log_in(self, name: str, password: str = PASSWORD) -> Answer:
         answer = self.ask("POST", "/api/session", {"name": name, "password": password})
         if answer.status == 200:
-            self.cookie = answer.headers["set-cookie"].partition(";")[0]
-            self.token = answer.json["csrf_token"]
+            self.take(answer)
         return answer
+
+    def take(self, answer: Answer) -> None:
+        """Keep the session that an answer brings."""
+        self.cookie = answer.headers["set-cookie"].partition(";")[0]
+        self.token = answer.json["csrf_token"]
 
 
 def _headers(response: HTTPResponse) -> dict[str, str]:

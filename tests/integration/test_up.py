@@ -1,6 +1,7 @@
 """`cradle up` as people run it: it comes up, what dies or hangs is mended, and it ends in order."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.bench.processes import command_of, processes
 from tests.line import archived_in, closed_in
 from tests.services import BrokerService
 from tests.support import eventually
+from tests.viewer_house import PASSWORD, Person
 
 SECONDS = 120.0
 HUNG_SECONDS = 10.0
@@ -103,6 +105,18 @@ def _pid(file: Path) -> int:
     return int(text) if text.endswith("\n") else 0
 
 
+def _enter_by_the_printed_link(said: str) -> Person:
+    """Make the first user, as the person does who opens what was printed."""
+    link = re.search(r"(http://127\.0\.0\.1:\d+)/setup#(\w+)", said)
+    assert link is not None, said
+    somebody = Person(link[1])
+    given = {"name": "boss", "password": PASSWORD, "token": link[2]}
+    answer = somebody.ask("POST", "/api/setup", given)
+    assert answer.status == 200, answer
+    somebody.take(answer)
+    return somebody
+
+
 def test_up_shows_a_picture_mends_a_worker_that_dies_or_hangs_and_ends_in_order(
     tmp_path: Path,
 ) -> None:
@@ -117,6 +131,11 @@ def test_up_shows_a_picture_mends_a_worker_that_dies_or_hangs_and_ends_in_order(
             return (data / "live" / "camera-1" / "index.m3u8").exists()
 
         eventually(playlist_is_there, SECONDS, "the live playlist")
+        somebody = _enter_by_the_printed_link(said())
+        (camera,) = somebody.get("/api/cameras")
+        assert camera["id"] == "camera-1"
+        playlist = somebody.ask("GET", "/api/cameras/camera-1/live/index.m3u8")
+        assert playlist.body.startswith(b"#EXTM3U")
         for worker, blow in (("encoder", signal.SIGKILL), ("archiver", signal.SIGSTOP)):
             pid_file = data / "run" / f"{worker}.pid"
             struck = _pid(pid_file)
