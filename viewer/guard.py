@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import MutableMapping
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request
 from prometheus_client import Histogram
@@ -107,7 +108,8 @@ def _refusal(method: str, path: str, headers: Headers, session: Session | None) 
         return None if _is_ours(method, headers) else (403, {"detail": "from another page"}, {})
     if session is None:
         is_page = not path.startswith("/api/") and method in {"GET", "HEAD"}
-        return (303, {}, {"location": "/login"}) if is_page else (401, {"detail": "log in"}, {})
+        to_login = {"location": f"/login?next={quote(path, safe='/')}"}
+        return (303, {}, to_login) if is_page else (401, {"detail": "log in"}, {})
     return None if _is_meant(method, headers, session) else (403, {"detail": "no CSRF token"}, {})
 
 

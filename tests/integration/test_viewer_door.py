@@ -61,7 +61,8 @@ def test_nothing_but_the_entrance_answers_without_a_login(viewed: House) -> None
         if view in {"/login", "/setup"}:
             assert answer.status == 200
         else:
-            assert (answer.status, answer.headers["location"]) == (303, "/login")
+            there = f"/login?next={view.replace('{camera}', CAMERA)}"
+            assert (answer.status, answer.headers["location"]) == (303, there)
 
 
 def test_every_answer_has_the_headers_that_keep_a_browser_safe(viewed: House) -> None:

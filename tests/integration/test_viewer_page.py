@@ -22,6 +22,7 @@ from tests.videos import Videos
 from tests.viewer_bucket import house as viewed_house
 from tests.viewer_house import PASSWORD
 from tests.viewer_line import CAMERA, GENERATED, USER, Watched, counter, watched
+from tests.viewer_line import PASSWORD as VIEWER_PASSWORD
 
 RATE = 30
 MOST_BACK_SECONDS = 5.0
@@ -69,12 +70,17 @@ def test_nobody_sees_a_room_without_logging_in(house: Watched, browser: Browser)
     with browser.new_context(locale="ko-KR", base_url=house.address) as context:
         page = context.new_page()
         page.goto("/rooms/camera-1")
-        expect(page).to_have_url(f"{house.address}/login")
+        expect(page).to_have_url(f"{house.address}/login?next=/rooms/{CAMERA}")
         page.fill("#name", USER)
         page.fill("#password", "not the password")
         page.click("button[type=submit]")
         expect(page.locator(".error")).to_have_text("이름 또는 비밀번호가 맞지 않습니다.")
         assert page.locator("video").count() == 0
+        page.fill("#password", VIEWER_PASSWORD)
+        page.click("button[type=submit]")
+        expect(page).to_have_url(f"{house.address}/rooms/{CAMERA}")
+        page.goto("/login?next=//evil.example/")
+        expect(page).to_have_url(f"{house.address}/")
 
 
 def test_the_room_moves_and_says_how_late_it_is(house: Watched, browser: Browser) -> None:

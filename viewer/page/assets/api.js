@@ -32,7 +32,9 @@ export async function call(method, path, body) {
   if (answer.status === 204) return null;
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    if (answer.status === 401 && session) location.assign("/login");
+    if (answer.status === 401 && session) {
+      location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+    }
     throw new Failed(answer.status, typeof content.detail === "string" ? content.detail : "");
   }
   return content;

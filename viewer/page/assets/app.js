@@ -42,7 +42,7 @@ async function show() {
   if (place.pathname === "/login" || place.pathname === "/setup") {
     const entrance = await import("./entrance.js");
     fill(document.getElementById("bar"));
-    leave = entrance.show(main, place, () => go("/"));
+    leave = entrance.show(main, place, () => go(within(place.searchParams.get("next"))));
     return;
   }
   if (!session) {
@@ -59,6 +59,9 @@ async function show() {
   fill(main);
   leave = view.show(main, place, found.form.exec(place.pathname)?.[1]) ?? (() => {});
 }
+
+/** Where to after logging in: a path of this page, never another site. */
+const within = (path) => (/^\/(?![/\\])/.test(path ?? "") ? path : "/");
 
 function bar(place) {
   const links = LINKS.filter(([, , role]) => !role || session.role === role).map(([to, words]) =>

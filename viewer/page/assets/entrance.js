@@ -12,7 +12,7 @@ export function show(main, place, done) {
   }
   const isSetup = place.pathname === "/setup";
   const fragment = place.hash.slice(1);
-  if (fragment) history.replaceState(null, "", place.pathname); // it is nobody's business
+  if (fragment) history.replaceState(null, "", place.pathname + place.search); // it is nobody's business
   draw(main, isSetup, fragment, done);
   if (!isSetup) {
     get("/api/entrance")
