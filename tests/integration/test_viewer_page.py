@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from shared.config import ArchiveSettings
-from tests.line import decode_counters
+from tests.line import decode_counters, wait_seconds
 from tests.player.screen import chromium
 from tests.services import BrokerService, StoreService
 from tests.support import eventually
@@ -125,7 +125,7 @@ def test_a_dead_camera_never_looks_live_and_comes_back(house: Watched, browser: 
         expect(tile.locator(".veil")).to_be_visible()
         expect(tile.locator(".veil")).to_contain_text("not live")
         shown = counter(page)
-        page.wait_for_timeout(1500)
+        wait_seconds(1.5)
         assert counter(page) == shown
         house.line.start("ingest")
         house.until_live(page, 30)
