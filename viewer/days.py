@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from pydantic import BaseModel, Field
 
 from shared.clock import from_milliseconds, milliseconds
+from shared.coverage.causes import cause_of
 from shared.coverage.day import Coverage, Evidence, Rules, cover
 from shared.coverage.epochs import Unreadable
 from shared.coverage.evidence import AROUND, LONGEST_EPOCH
@@ -36,7 +37,8 @@ class CameraState(BaseModel):
     title: str = Field(description="What people call the room.")
     is_configured: bool = Field(description="False: only its footage is left.")
     live: Literal["live", "stalled", "offline", "unknown"] = Field(description="How live it is.")
-    reason: str = Field(description="Why it is not live, in words; empty if nothing was said.")
+    cause: str = Field(description="Why it is not live, in few words; empty if nothing was said.")
+    reason: str = Field(description="The same as it was said.")
     last_clip_ends_at: datetime | None = Field(description="End of the newest stored clip, UTC.")
     last_note: Note | None = Field(description="What was seen last.")
 
@@ -176,6 +178,7 @@ def _state(here: Context, camera: str, title: str) -> CameraState:
         title=title,
         is_configured=here.settings.camera(camera) is not None,
         live=live,
+        cause=cause_of(reason).value if reason else "",
         reason=reason,
         last_clip_ends_at=from_milliseconds(newest[0]["ends"]) if newest else None,
         last_note=answers.note(seen[0]) if seen else None,

@@ -13,6 +13,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from shared.backoff import LONGEST_BROKER_SECONDS, pause_seconds
+from shared.coverage.causes import cause_of
 from shared.errors import BadMessage, CradleError, LinkLost, StoreUnavailable
 from shared.link import Delivery, Link
 from shared.messages import Event, Stage, read_event
@@ -140,7 +141,10 @@ class Feed:
             now = self._states.live(camera)
             if self._told.get(camera) != now:
                 self._told[camera] = now
-                self._hub.tell("camera", {"id": camera, "live": now[0], "reason": now[1]})
+                live, reason = now
+                cause = cause_of(reason).value if reason else ""
+                facts = {"id": camera, "live": live, "cause": cause, "reason": reason}
+                self._hub.tell("camera", facts)
 
     def _take_clip(self, event: Event) -> None:
         key = str(event.detail.get("manifest_key", ""))

@@ -14,6 +14,8 @@ from prometheus_client import Counter, Gauge
 
 QUEUE_LENGTH: Final = 200
 MOST_PAGES: Final = 500
+MOST_OF_ONE: Final = 20
+"""Pages of one session: nobody takes the places of all others."""
 PULSE_SECONDS: Final = 15.0
 """Something is said at least this often, so that a broken connection is noticed."""
 
@@ -30,6 +32,7 @@ class Hub:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pages: dict[asyncio.Queue[Told | None], asyncio.AbstractEventLoop] = {}
+        self._whose: dict[asyncio.Queue[Told | None], str] = {}
         self._is_closed = False
 
     def tell(self, kind: str, facts: dict[str, Any]) -> None:
@@ -58,13 +61,18 @@ class Hub:
         for queue, loop in pages:
             loop.call_soon_threadsafe(self._put, queue, None)
 
-    async def listen(self) -> AsyncGenerator[Told | None, None]:
-        """What is told from now on; None from time to time when nothing is. Ends when dropped."""
+    async def listen(self, whose: str) -> AsyncGenerator[Told | None, None]:
+        """What is told from now on; None from time to time when nothing is. Ends when dropped.
+
+        `whose` is the session that listens.
+        """
         queue: asyncio.Queue[Told | None] = asyncio.Queue(QUEUE_LENGTH)
         with self._lock:
-            if self._is_closed or len(self._pages) >= MOST_PAGES:
+            own = sum(each == whose for each in self._whose.values())
+            if self._is_closed or len(self._pages) >= MOST_PAGES or own >= MOST_OF_ONE:
                 return
             self._pages[queue] = asyncio.get_running_loop()
+            self._whose[queue] = whose
         PAGES.set(len(self._pages))
         try:
             yield None
@@ -83,4 +91,5 @@ class Hub:
     def _forget(self, queue: "asyncio.Queue[Told | None]") -> None:
         with self._lock:
             self._pages.pop(queue, None)
+            self._whose.pop(queue, None)
         PAGES.set(len(self._pages))

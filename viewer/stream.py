@@ -1,6 +1,7 @@
 """Server-sent events: what happens, as it happens, to a page that is open.
 
-Kinds: `camera` (how live a camera is), `clip` (a clip was stored), `note` (a room was judged). A
+Kinds: `camera` (how live a camera is), `clip` (a clip was stored), `note` (a room was judged), and
+`clock` (the server's time, when nothing else was said for a while: the visitor's may be wrong). A
 page that was away asks the API for what it missed.
 """
 
@@ -11,17 +12,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from viewer import context
+from viewer.context import Context
 from viewer.guard import COOKIE, Watcher
-from viewer.hub import Hub
 
 router = APIRouter(prefix="/api/stream", tags=["live"])
 
 
 @router.get("", response_class=StreamingResponse)
-async def stream(_session: Watcher, request: Request) -> StreamingResponse:
+async def stream(session: Watcher, request: Request) -> StreamingResponse:
     """Events until the session ends."""
     here = context.of(request)
-    lines = _lines(here.hub)
+    lines = _lines(here, session.id)
 
     async def while_logged_in() -> AsyncIterator[str]:
         async for line in lines:
@@ -36,10 +37,7 @@ async def stream(_session: Watcher, request: Request) -> StreamingResponse:
     )
 
 
-async def _lines(hub: Hub) -> AsyncIterator[str]:
-    async for told in hub.listen():
-        if told is None:
-            yield ": still there\n\n"
-        else:
-            kind, facts = told
-            yield f"event: {kind}\ndata: {json.dumps(facts, ensure_ascii=False)}\n\n"
+async def _lines(here: Context, whose: str) -> AsyncIterator[str]:
+    async for told in here.hub.listen(whose):
+        kind, facts = told or ("clock", {"now": here.clock.now().isoformat()})
+        yield f"event: {kind}\ndata: {json.dumps(facts, ensure_ascii=False)}\n\n"

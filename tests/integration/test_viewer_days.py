@@ -95,7 +95,7 @@ def listening(person: Person) -> Iterator[Any]:
         head = f"GET /api/stream HTTP/1.1\r\nHost: x\r\nCookie: {person.cookie}\r\n\r\n"
         connection.sendall(head.encode())
         stream = connection.makefile("rb")
-        while b"still there" not in stream.readline():
+        while b"event: clock" not in stream.readline():
             pass
 
         def told(kind: str) -> dict[str, Any]:

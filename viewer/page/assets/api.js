@@ -56,12 +56,16 @@ export async function whoAmI() {
 /** Take over what a log-in has answered. */
 export function enter(who) {
   session = who;
-  ahead = Date.parse(who.now) - Date.now();
+  setClock(who.now);
 }
 
 export async function logOut() {
   await call("DELETE", "/api/session");
   session = null;
+}
+
+function setClock(now) {
+  ahead = Date.parse(now) - Date.now();
 }
 
 /** The server's clock, milliseconds since 1970: this machine's may be wrong. */
@@ -90,6 +94,7 @@ export function listen(handlers, again = () => {}) {
         change();
       }, LISTEN_AGAIN_MS);
     };
+    source.addEventListener("clock", (event) => setClock(JSON.parse(event.data).now));
     for (const [kind, handle] of Object.entries(handlers)) {
       source.addEventListener(kind, (event) => handle(JSON.parse(event.data)));
     }

@@ -1,12 +1,11 @@
 /** The live wall: all rooms in a grid, or one large (`/?room=id`). */
 
 import { button, el, fill, say } from "./elements.js";
-import { get, listen } from "./api.js";
+import { get, listen, now, session } from "./api.js";
 import { LivePlayer, snapshot } from "./live.js";
 import { clock, dateAndMinute, minute } from "./time.js";
-import { t, tOr } from "./words.js";
+import { cause, t, tOr } from "./words.js";
 import { go } from "./app.js";
-import { now } from "./api.js";
 
 const AGAIN_MS = 3000;
 const OLD_MS = 3600 * 1000;
@@ -25,7 +24,7 @@ class Wall {
     this.onkey = (event) => this.key(event);
     document.addEventListener("keydown", this.onkey);
     const handlers = {
-      camera: (facts) => this.tiles.get(facts.id)?.said(facts.live, facts.reason),
+      camera: (facts) => this.tiles.get(facts.id)?.said(facts),
       note: ({ note, is_late }) => !is_late && this.tiles.get(note.camera)?.seen(note),
     };
     this.unlisten = listen(handlers, () => this.look());
@@ -45,7 +44,7 @@ class Wall {
   async look() {
     const cameras = await get("/api/cameras").catch(() => []);
     for (const camera of cameras) {
-      this.tiles.get(camera.id)?.said(camera.live, camera.reason);
+      this.tiles.get(camera.id)?.said(camera);
       this.tiles.get(camera.id)?.seen(camera.last_note);
     }
   }
@@ -109,6 +108,7 @@ class Tile {
   constructor(camera, isLarge) {
     this.camera = camera;
     this.live = camera.live;
+    this.because = camera.cause;
     this.reason = camera.reason;
     this.last = { state: "starting", delay: null, at: null };
     this.video = el("video", {
@@ -155,8 +155,9 @@ class Tile {
   }
 
   /** What the stages say of the camera. */
-  said(live, reason) {
+  said({ live, cause: because, reason }) {
     this.live = live;
+    this.because = because;
     this.reason = reason;
     this.draw();
   }
@@ -185,7 +186,8 @@ class Tile {
         this.veil,
         el("strong", {}, tOr("state", known)),
         el("span", {}, since),
-        this.reason ? el("small", {}, this.reason) : null,
+        this.because ? el("small", {}, cause(this.because)) : null,
+        this.reason && session.role === "operator" ? el("small", {}, this.reason) : null,
       );
     }
   }
