@@ -81,7 +81,7 @@ class Feed:
             )
             self._broker.link = link
             self._states.broker_since = self._clock.now()
-            self._reader.all_soon()  # whatever was missed
+            self._reader.days_soon()  # what was missed: the queue outlives us by an hour only
             self._log.info("events arrive", action="feed.begun")
             look_at = 0.0
             try:
