@@ -1,8 +1,8 @@
 """Makes the index good against the bucket, when something asks for it and every ten minutes.
 
 At the start and four times a day: all of every camera, one after the other, on a thread of its own,
-for it may take long. Meanwhile, and from then on, the last two days, for what an event did not bring
-(and what was held by another replica); sooner after the broker was away.
+for it may take long. Meanwhile, and from then on, the last two days, for what an event did not
+bring (and what was held by another replica); sooner after the broker was away.
 """
 
 import threading
