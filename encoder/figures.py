@@ -46,3 +46,8 @@ def forget(camera: str) -> None:
     """Another worker has this camera now: its present state is not ours to tell."""
     for gauge in (AGE, STALLED):
         gauge.remove(camera)
+
+
+SURVIVED = Counter(
+    "cradle_encoder_survived_faults_total", "Faults of ours that a loop went on after.", ["loop"]
+)

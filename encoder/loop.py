@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from encoder import figures
 from shared.clock import Clock
 from shared.log import Log
 
@@ -159,6 +160,7 @@ class Loop:
         try:
             callback()
         except Exception as error:
+            figures.SURVIVED.labels("live").inc()
             reason = f"{type(error).__name__}: {error}"
             self._log.error(
                 "live work broke off", action="loop.broke", reason=reason, exc_info=error

@@ -32,3 +32,6 @@ UNREPORTED = Counter(
     ["camera"],
 )
 STORE_BYTES = Gauge("cradle_ingest_frame_store_bytes", "Bytes in the frame store.")
+SURVIVED = Counter(
+    "cradle_ingest_survived_faults_total", "Faults of ours that a loop went on after.", ["loop"]
+)

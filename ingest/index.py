@@ -17,6 +17,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge
 
+from ingest import figures
 from ingest.recording import BrokenEpoch, ClosedFragment, Closing
 from ingest.recovery import append_lines, close_epoch
 from shared import faults
@@ -154,6 +155,7 @@ class Index:
         try:
             self._on_line(record)
         except Exception as error:  # the line is written; who hears of it must not stop the next
+            figures.SURVIVED.labels("index").inc()
             self._log.error("line not told", action="index.untold", exc_info=error)
 
     def _refuse(self, item: Closing | Fragment, kind: str, reason: str) -> None:
@@ -178,6 +180,7 @@ class Index:
             try:
                 end = close_epoch(self._root, *epoch, broken.reason, self._log)
             except Exception as error:  # it is tried again, and the others are not kept waiting
+                figures.SURVIVED.labels("recovery").inc()
                 self._log.warning(
                     "epoch cannot be closed yet",
                     action="index.unclosed",

@@ -86,6 +86,7 @@ class Janitor:
             except (CradleError, OSError) as error:
                 self._log.warning("cleaning put off", action="janitor.failed", reason=error)
             except Exception as error:  # without cleaning the disk fills up
+                figures.SURVIVED.labels("janitor").inc()
                 self._log.error("cleaning broke off", action="janitor.broke", exc_info=error)
 
     def clean(self) -> None:

@@ -7,11 +7,15 @@ for a camera with few key frames is seconds away. One that has them knows them b
 
 import threading
 from collections.abc import Set
+from typing import Final
 
 from ingest import figures
 from shared.link import Link
 from shared.messages import Batch
 from shared.topology import FRAMES, batch_key
+
+MOST: Final = 64
+"""So many batches the queue of an encoder holds: of more it would drop the key frame."""
 
 
 class LiveBatches:
@@ -28,7 +32,9 @@ class LiveBatches:
         with self._lock:
             if batch.part == 0:
                 self._open[batch.camera] = []
-            self._open.setdefault(batch.camera, []).append(batch)
+            told = self._open.setdefault(batch.camera, [])
+            if len(told) < MOST:
+                told.append(batch)
             if self._link is None:
                 figures.UNSENT_BATCHES.labels(batch.camera).inc()
             else:
@@ -41,7 +47,7 @@ class LiveBatches:
             for gone in self._open.keys() - cameras:
                 del self._open[gone]
             for batches in self._open.values():
-                for batch in batches:
+                for batch in batches if len(batches) < MOST else ():
                     _publish(link, batch)
 
     def pause(self) -> None:

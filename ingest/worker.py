@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from ingest import figures
 from ingest.camera import Capture
 from ingest.recorder import Recorder
 from ingest.stored import note_stored
@@ -144,6 +145,7 @@ class IngestWorker:
                 if recorder.link is None:  # the broker did not let us in
                     self._say_what_waits(recorder, f"waits: {error}")
             except Exception as error:  # recordings must not end with it
+                figures.SURVIVED.labels("session").inc()
                 self._log.error("session broke off", action="ingest.broke", exc_info=error)
             if stop.is_set():
                 return  # the orderly stop still has something to say on this link

@@ -30,6 +30,7 @@ RECORDS_SECONDS: Final = 3.0
 """After a source came or went, its record is in the bucket."""
 
 EVENTS = Counter("cradle_viewer_events_total", "Events taken.", ["stage"])
+BROKEN_OFF = Counter("cradle_viewer_feeds_broken_off_total", "Faults that ended a session.")
 BAD = Counter("cradle_viewer_bad_events_total", "Events that cannot be read.")
 
 
@@ -56,7 +57,8 @@ class Feed:
                 self.run_once(stop)
             except CradleError as error:
                 self._tell_away(str(error))
-            except Exception as error:  # what people see must not stop for a bug in one event
+            except Exception as error:  # what people see must not stop for a bug of ours
+                BROKEN_OFF.inc()
                 self._tell_away(f"{type(error).__name__}: {error}")
             failures = 0 if self._states.broker_since else failures + 1
             self._states.broker_since = None

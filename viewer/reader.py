@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from shared.clock import Clock
 from shared.errors import CradleError
@@ -26,6 +26,8 @@ AGAIN_SECONDS: Final = 30.0
 READ_AT = Gauge(
     "cradle_viewer_index_read_timestamp_seconds", "When all of a camera was last read.", ["camera"]
 )
+
+BROKEN_OFF = Counter("cradle_viewer_readings_broken_off_total", "Faults that reading met.")
 
 _Work = tuple[str, str]
 """Kind and camera."""
@@ -97,6 +99,7 @@ class Reader:
                 )
                 self._ask(*work, AGAIN_SECONDS)
             except Exception as error:  # one camera's oddity must not end the reading of the others
+                BROKEN_OFF.inc()
                 self._log.error(
                     "reading broke off",
                     action="index.broke",

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from ingest.livebatches import LiveBatches
+from ingest.livebatches import MOST, LiveBatches
 from shared.identity import fragment_path, new_epoch
 from shared.link import Link
 from shared.messages import Batch, StreamParameters, read_batch
+from shared.topology import encoder_queue
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 EPOCH = new_epoch(NOW)
@@ -76,3 +77,16 @@ def test_a_camera_that_is_recorded_elsewhere_is_not_spoken_of() -> None:
     told = resume(batches, "camera-2")
     assert told.places == [("camera-2", 0, 0)]
     assert resume(batches, "camera-1", "camera-2").places == [("camera-2", 0, 0)]
+
+
+def test_a_fragment_longer_than_the_encoders_queue_is_not_told_again() -> None:
+    batches = LiveBatches()
+    for part in range(MOST + 5):
+        batches.say(batch(0, part))
+    assert resume(batches).places == []
+    batches.say(batch(1, 0))
+    assert resume(batches).places == [("camera-1", 1, 0)]
+
+
+def test_what_is_told_again_fits_into_the_encoders_queue() -> None:
+    assert encoder_queue("camera-1").arguments["x-max-length"] >= MOST
