@@ -20,6 +20,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from shared.errors import Misconfigured, Refused
+from shared.privatefile import write_private
 from shared.viewersettings import Role, UserSettings, ViewerSettings
 
 LEAST_PASSWORD: Final = 10
@@ -134,13 +135,7 @@ class Users:
             {"name": user.name, "role": user.role, "password_hash": _hash_of(user)}
             for user in users.values()
         ]
-        beside = self._file.with_suffix(".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(body, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._file)
+        write_private(self._file, json.dumps(body, ensure_ascii=False, indent=1))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

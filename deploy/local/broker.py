@@ -20,9 +20,10 @@ from urllib.parse import quote
 
 from deploy.local.ports import LOOPBACK, kept_ports
 from deploy.local.program import Program
-from deploy.local.secret import kept_secrets, private_folder, write_private
+from deploy.local.secret import kept_secrets
 from shared.child import find_program
 from shared.errors import ChildFailed, MissingProgram
+from shared.privatefile import private_folder, write_private
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0

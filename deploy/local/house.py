@@ -29,7 +29,6 @@ from deploy.local.needs import (
 )
 from deploy.local.page import page_address, viewer_environment
 from deploy.local.ports import kept_ports
-from deploy.local.secret import private_folder, write_private
 from deploy.local.server import Server
 from deploy.local.status import Watch, fetch
 from deploy.local.store import Store, find_weed
@@ -41,6 +40,7 @@ from shared.link import Link
 from shared.log import Log
 from shared.messages import Stage
 from shared.objectstore import ObjectStore
+from shared.privatefile import private_folder, write_private
 from shared.topology import archiver_queue
 
 STOP_SECONDS = 30.0

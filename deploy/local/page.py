@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local.ports import free_ports, is_free
-from deploy.local.secret import kept_secrets, private_folder
+from deploy.local.secret import kept_secrets
 from shared.config import Settings
+from shared.privatefile import private_folder
 from shared.users import Users
 
 _LINKS: Final = {"queue dashboard": "BROKER", "bucket browser": "BUCKET"}

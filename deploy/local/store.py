@@ -22,8 +22,9 @@ from typing import Final
 
 from deploy.local.ports import LOOPBACK, kept_ports
 from deploy.local.program import Program
-from deploy.local.secret import kept_secrets, private_folder
+from deploy.local.secret import kept_secrets
 from shared.errors import ChildFailed, MissingProgram
+from shared.privatefile import private_folder
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0

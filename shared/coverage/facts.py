@@ -9,7 +9,6 @@ from shared.coverage.footage import Span
 
 def as_facts(evidence: Evidence, coverage: Coverage) -> dict[str, Any]:
     """What `cradle coverage --json` prints of a camera."""
-
     return {
         "camera": coverage.camera,
         **span_facts(coverage.day),

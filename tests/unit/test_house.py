@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from deploy.local import broker, house, needs
 from deploy.local.house import House
 from deploy.local.needs import require_broker, require_store
-from deploy.local.secret import private_folder
 from shared.clock import SimulatedClock
 from shared.config import BrokerSettings
 from shared.errors import Misconfigured, MissingProgram
+from shared.privatefile import private_folder
 
 ELSEWHERE = {
     "broker": {"url": "amqp://127.0.0.1:5672/%2F"},

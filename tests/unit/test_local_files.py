@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.ports import free_ports, is_free, kept_ports
-from deploy.local.secret import kept_secrets, private_folder, write_private
+from deploy.local.secret import kept_secrets
 from shared.errors import Misconfigured
+from shared.privatefile import private_folder, write_private
 
 
 def test_ports_stay_the_same_while_they_are_free(tmp_path: Path) -> None:
