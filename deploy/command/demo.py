@@ -11,6 +11,7 @@ import argparse
 import os
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -78,12 +79,9 @@ def main() -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             yaml.safe_dump(content, stream, allow_unicode=True, sort_keys=False)
-        login = make_login(arguments.data / "viewer")
-        print(
-            f"\n  log in as {login[0]} with {login[1]}, or open the link of the page\n", flush=True
-        )
         arguments.config, arguments.workers, arguments.hung_seconds = file, "", HUNG_SECONDS
-        arguments.login = login
+        # Once it has started: one that is refused must not change the password of one that runs.
+        arguments.make_login = partial(make_login, arguments.data / "viewer")
         raise SystemExit(up.run(arguments))
     except CradleError as error:
         print(f"cradle: {error}", file=sys.stderr)

@@ -80,7 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         house.start()
         console.print()
-        for page in with_login(house.pages, getattr(arguments, "login", None)):
+        make_login = getattr(arguments, "make_login", None)
+        login = None if make_login is None else make_login()
+        if login is not None:
+            console.print(f"  log in as {login[0]} with {login[1]}", highlight=False)
+        for page in with_login(house.pages, login):
             note = f"  ({page.note})" if page.note else ""
             console.print(f"  {page.name:18} {page.address}{note}", highlight=False, soft_wrap=True)
         console.print("\n  Ctrl-C stops everything in order.\n", highlight=False)
@@ -100,7 +104,7 @@ def with_login(pages: list[Page], login: tuple[str, str] | None) -> list[Page]:
     if login is None:
         return pages
     first = pages[0]
-    link = f"{first.address}/login#{login[0]}:{login[1]}"
+    link = f"{first.address.partition('/setup')[0]}/login#{login[0]}:{login[1]}"
     return [Page(first.name, link, "open it"), *pages[1:]]
 
 

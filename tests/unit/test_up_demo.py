@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from deploy.command import demo, up
+from deploy.local.house import Page
 from shared.errors import Misconfigured
+from shared.users import Users
+from shared.viewersettings import ViewerSettings
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "rtsp://user:pa$$word@192.0.2.10/stream1"
@@ -93,3 +96,27 @@ def test_a_video_is_found_from_the_working_directory(
 def test_what_is_no_video_and_no_address_is_told_which_forms_are_taken(camera: str) -> None:
     with pytest.raises(Misconfigured, match=r"^CAMERA: there is no file /.*; give rtsp://"):
         demo.configuration(camera)
+
+
+def test_a_demonstration_that_is_refused_leaves_the_password_of_the_one_that_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, password = demo.make_login(tmp_path / "viewer")
+
+    def refuse(_arguments: Namespace) -> int:
+        raise Misconfigured("--data: another `cradle up` runs there")
+
+    monkeypatch.setattr("deploy.command.up.run", refuse)
+    monkeypatch.setattr("sys.argv", ["demo", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        demo.main()
+    users = Users(ViewerSettings(url=(tmp_path / "viewer").as_uri()))
+    assert users.check(demo.USER, password) is not None
+
+
+def test_the_link_of_a_demonstration_fills_in_the_login() -> None:
+    pages = [Page("the page", "http://127.0.0.1:8080/setup#token"), Page("other", "x")]
+    assert up.with_login(pages, None) == pages
+    first, second = up.with_login(pages, ("demo", "secret"))
+    assert first.address == "http://127.0.0.1:8080/login#demo:secret"
+    assert second == pages[1]
