@@ -89,4 +89,4 @@ def test_a_fragment_longer_than_the_encoders_queue_is_not_told_again() -> None:
 
 
 def test_what_is_told_again_fits_into_the_encoders_queue() -> None:
-    assert encoder_queue("camera-1").arguments["x-max-length"] >= MOST
+    assert int(encoder_queue("camera-1").arguments["x-max-length"]) >= MOST
