@@ -22,15 +22,14 @@ from typing import Final
 from encoder import figures
 from encoder.backlog import Backlog
 from encoder.cursor import CATCH_UP_SECONDS, Cursor, Step, begins_fragment, judge
-from encoder.folder import LiveFolder
 from encoder.generation import Generation
+from encoder.places import Places
 from encoder.playlist import Segment
 from encoder.publication import Announce, Publication
 from encoder.sound import FedSound
 from encoder.succession import Succession, Watcher
 from encoder.turns import Turns
 from shared.clock import Clock
-from shared.config import Settings
 from shared.errors import (
     BadFragment,
     BadMessage,
@@ -38,7 +37,6 @@ from shared.errors import (
     FragmentGone,
     SeatTaken,
 )
-from shared.framestore import FrameReader
 from shared.identity import fragment_path
 from shared.link import Delivery
 from shared.log import Log
@@ -62,7 +60,7 @@ class Camera:
     def __init__(
         self,
         name: str,
-        settings: Settings,
+        places: Places,
         watcher: Watcher,
         turns: Turns,
         announce: Announce,
@@ -75,10 +73,12 @@ class Camera:
         """Why nothing is done for this camera any more."""
         self.done = threading.Event()
         """Set, for other threads, when it has ended."""
-        folder = LiveFolder(settings.live.root, name, clock)
         self._name = name
-        self._reader = FrameReader(settings.frames.root)
-        self._publication = Publication(name, folder, settings.live, announce, clock, log)
+        self._reader = places.frames
+        self._folder = places.folder
+        self._publication = Publication(
+            name, self._folder, places.settings, announce, clock, log, places.on_loop
+        )
         self._turns = turns
         self._in_turn = False  # the next run begins only when it is this camera's turn
         self._refuse = refuse
@@ -95,7 +95,9 @@ class Camera:
         self._opened = False
         self._closing = False
         self._part_by: float | None = None  # while the end of the open fragment is waited for
-        self._runs = Succession(name, self, settings.live, folder, watcher, self._heard, clock, log)
+        self._runs = Succession(
+            name, self, places.settings, self._folder, watcher, self._heard, clock, log
+        )
 
     @property
     def state(self) -> str:
@@ -177,9 +179,9 @@ class Camera:
         assert self._cursor is not None  # noqa: S101 - it has just been asked
         path = fragment_path(self._name, self._cursor.epoch, self._cursor.fragment)
         try:
-            return self._reader.local_path(path).stat().st_size > self._cursor.end
+            return (self._reader.sizes([path])[0] or 0) > self._cursor.end
         except OSError:
-            return False  # it is gone, and so is what could be missing
+            return False  # it cannot be seen, and neither can what could be missing
 
     def _resume(self, batch: Batch, age_seconds: float) -> bool:
         """Go on with this key frame, after a hole; False if it has to wait."""
@@ -291,7 +293,7 @@ class Camera:
         """A child has spoken or ended; these segments are finished."""
         if segments:
             try:
-                self._publication.add(segments)
+                self._publication.add(segments, self._settle)
             except SeatTaken as error:
                 self.abandon(str(error))
         self._settle()
@@ -337,8 +339,10 @@ class Camera:
         self._settle()
 
     def _settle(self) -> None:
-        if self._closing and self._runs.idle and self.ended is None:
+        seen = not self._publication.unseen
+        if self._closing and self._runs.idle and seen and self.ended is None:
             self.ended = "seat given back"
+            self._folder.stop()
             self.done.set()
 
     def abandon(self, reason: str) -> None:
@@ -348,6 +352,7 @@ class Camera:
         self.ended = reason
         self._backlog.clear()
         self._runs.abandon()
+        self._folder.stop()
         self.done.set()
         self._log.warning("live stream dropped", action="live.dropped", reason=reason)
 

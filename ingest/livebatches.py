@@ -7,11 +7,12 @@ for a camera with few key frames is seconds away. One that has them knows them b
 
 import threading
 from collections.abc import Set
+from datetime import datetime
 from typing import Final
 
 from ingest import figures
 from shared.link import Link
-from shared.messages import Batch
+from shared.messages import Batch, Fragment
 from shared.topology import FRAMES, batch_key
 
 MOST: Final = 64
@@ -54,6 +55,23 @@ class LiveBatches:
         """The session has ended."""
         with self._lock:
             self._link = None
+
+
+def whole(fragment: Fragment, now: datetime) -> Batch:
+    """A fragment as one batch: where nothing grows, live is told when it is there whole, `now`."""
+    return Batch(
+        camera=fragment.camera,
+        epoch=fragment.epoch,
+        fragment=fragment.fragment,
+        path=fragment.path,
+        part=0,
+        offset=0,
+        bytes=fragment.bytes,
+        frames=fragment.frames,
+        captured_at=fragment.captured_at,
+        written_at=now,
+        stream=fragment.stream,
+    )
 
 
 def _publish(link: Link, batch: Batch) -> None:

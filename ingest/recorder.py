@@ -9,20 +9,24 @@ capture still closes is published by the next holder, or, if none came, when thi
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 from ingest import figures
 from ingest.camera import CLOSE_AGAIN_SECONDS, Capture, Surroundings
 from ingest.departures import Departures
 from ingest.index import Index
 from ingest.janitor import Janitor
-from ingest.livebatches import LiveBatches
+from ingest.livebatches import LiveBatches, whole
 from ingest.open import open_feed
 from ingest.outbox import Outbox
 from ingest.pulse import Pulse
 from ingest.recording import BrokenEpoch, Outlets
 from ingest.sampling import Sampler
+from ingest.uploads import Uploads
+from shared.bucketframes import BucketFrames
 from shared.config import CameraSettings
 from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
+from shared.framestore import FrameReader
 from shared.link import Link
 from shared.messages import Batch, EpochEnd, Event, Fragment, Stage
 from shared.objectstore import ObjectStore
@@ -33,6 +37,8 @@ STOP_SECONDS = 8.0
 GATHER_SECONDS = 3.0
 """Closed fragments are published this often, those of all cameras together: nobody waits for one,
 and a few at once cost every stage on their way little more than one."""
+LIVE_SECONDS = 10.0
+"""What was uploaded later than this after its end is no news."""
 TELL_SECONDS = 10.0
 """How each camera is, is told again this often."""
 
@@ -63,8 +69,15 @@ class Recorder:
         self.departures = Departures(self._root, context.clock, self._log)
         self._check()
         store = ObjectStore(self._settings.archive)
+        bucket, self._uploads = None, None
+        place = self._settings.frames.bucket
+        if place is not None:
+            bucket = BucketFrames(self._settings.archive, place)
+            self._uploads = Uploads(self._root, bucket, self._on_uploaded, context.clock, self._log)
+            for camera in FrameReader(self._root).cameras():  # what an earlier run has left
+                self._outboxes[camera] = self._outbox(camera)
         self._index = Index(self._root, self._on_line, context.clock, self._log)
-        self._janitor = Janitor(self._settings, store, context.clock, self._log)
+        self._janitor = Janitor(self._settings, store, context.clock, self._log, bucket)
         self.pulse = Pulse(context.clock, self._settings.broker.heartbeat_seconds)
         self._surroundings = Surroundings(
             root=self._root,
@@ -91,8 +104,9 @@ class Recorder:
 
     def start(self) -> None:
         """Start the threads that serve all captures."""
-        for thread in (self._index, self._janitor, self.pulse):
-            thread.start()
+        for thread in (self._index, self._janitor, self.pulse, self._uploads):
+            if thread is not None:
+                thread.start()
 
     def turn(self) -> None:
         """To be called each turn of the main loop."""
@@ -103,6 +117,8 @@ class Recorder:
                 self._context.health.set(camera, self._states[camera])
         for camera in self.departures.turn():
             self._forget(camera)
+        if self._uploads is not None:
+            self._context.health.set("frames", self._uploads.trouble)
         self._close_spared()
         self._tell_again()
 
@@ -142,7 +158,8 @@ class Recorder:
         return capture
 
     def _outbox(self, camera: str) -> Outbox:
-        return Outbox(self._root, camera, self._context.clock, self._log)
+        limit = None if self._uploads is None else partial(self._uploads.cursor, camera)
+        return Outbox(self._root, camera, self._context.clock, self._log, limit)
 
     def hand_over(self, camera: str, reason: str) -> bool:
         """Let a camera's capture record on while its seat is freed for another worker.
@@ -189,6 +206,8 @@ class Recorder:
         outboxes += [self._outbox(camera) for camera in self.departures.unfollowed]
         if not self._index.stop(STOP_SECONDS):
             self._log.warning("index not worked off, left to recovery", action="index.unfinished")
+        if self._uploads is not None and not self._uploads.finish(STOP_SECONDS):
+            self._log.warning("spool not worked off, left to the next", action="upload.unfinished")
         if self.link is not None:
             self._say_the_rest(self.link, outboxes)
         self.pulse.stop()
@@ -243,13 +262,28 @@ class Recorder:
     def _on_batch(self, batch: Batch) -> None:
         figures.BYTES.labels(batch.camera).inc(batch.bytes)
         figures.FRAMES.labels(batch.camera).inc(batch.frames)
-        self._live.say(batch)
+        if self._uploads is None:
+            self._live.say(batch)
 
     def _on_line(self, record: Fragment | EpochEnd) -> None:
+        if isinstance(record, Fragment):
+            figures.FRAGMENTS.labels(record.camera).inc()
+        if self._uploads is None:
+            self._is_readable(record)
+        else:
+            self._uploads.add(record)
+
+    def _on_uploaded(self, record: Fragment | EpochEnd) -> None:
+        """It lies in the bucket: others can read it now. Fragments are the batches there."""
+        now = self._context.clock.now()
+        if isinstance(record, Fragment) and (now - record.ends_at).total_seconds() < LIVE_SECONDS:
+            self._live.say(whole(record, now))
+        self._is_readable(record)
+
+    def _is_readable(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, EpochEnd):
             self._hurried.add(record.camera)
             return
-        figures.FRAGMENTS.labels(record.camera).inc()
         sampler, link = self._samplers.get(record.camera), self.link
         if self._settings.analysis.provider == "off" or sampler is None:
             return
