@@ -22,6 +22,7 @@ from ingest.outbox import Outbox
 from ingest.pulse import Pulse
 from ingest.recording import BrokenEpoch, Outlets
 from ingest.sampling import Sampler
+from ingest.spool import Spool
 from ingest.uploads import Uploads
 from shared.bucketframes import BucketFrames
 from shared.config import CameraSettings
@@ -69,11 +70,12 @@ class Recorder:
         self.departures = Departures(self._root, context.clock, self._log)
         self._check()
         store = ObjectStore(self._settings.archive)
-        bucket, self._uploads = None, None
+        bucket, self._uploads, self._spool = None, None, None
         place = self._settings.frames.bucket
         if place is not None:
             bucket = BucketFrames(self._settings.archive, place)
             self._uploads = Uploads(self._root, bucket, self._on_uploaded, context.clock, self._log)
+            self._spool = self._take_spool()
             for camera in FrameReader(self._root).cameras():  # what an earlier run has left
                 self._outboxes[camera] = self._outbox(camera)
         self._index = Index(self._root, self._on_line, context.clock, self._log)
@@ -101,6 +103,16 @@ class Recorder:
             ) from error
         for camera in self._settings.cameras:
             camera.password()
+
+    def _take_spool(self) -> Spool:
+        try:
+            spool = Spool(self._root, self._log)
+            spool.take()
+        except OSError as error:
+            raise Misconfigured(
+                f"frames.spool: {self._root} cannot be used ({error.strerror})"
+            ) from error
+        return spool
 
     def start(self) -> None:
         """Start the threads that serve all captures."""
@@ -212,6 +224,8 @@ class Recorder:
             self._say_the_rest(self.link, outboxes)
         self.pulse.stop()
         self._janitor.stop(1.0)
+        if self._spool is not None:
+            self._spool.close()
 
     # -- outboxes -----------------------------------------------------------------------------
 

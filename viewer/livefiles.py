@@ -21,6 +21,8 @@ MOST_BYTES: Final = 256 * 1024 * 1024
 """No segment is as large."""
 PLAYLIST_SECONDS: Final = 0.5
 SEGMENT_SECONDS: Final = 15.0
+AWAY_SECONDS: Final = 1.0
+"""So long nobody asks a store again that did not answer."""
 KEPT_BYTES: Final = 128 * 1024 * 1024
 
 
@@ -62,6 +64,7 @@ class BucketFiles:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._fetching: dict[str, threading.Lock] = {}
+        self._away_until = float("-inf")
 
     def read(self, name: str) -> bytes | None:
         """As `LiveFiles` says."""
@@ -85,9 +88,12 @@ class BucketFiles:
         return kept[0] if kept and self._clock.monotonic() - kept[1] < seconds else None
 
     def _fetch(self, name: str) -> bytes | None:
+        if self._clock.monotonic() < self._away_until:
+            return None
         try:
             data = self._store.read(self._store.prefix + name, MOST_BYTES)
         except CradleError as error:
+            self._away_until = self._clock.monotonic() + AWAY_SECONDS
             self._log.warning("live output not read", action="live.unread", reason=str(error))
             return None
         if data is not None:

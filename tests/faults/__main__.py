@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.page import PAGE, are_reached, summary, write_page
+from tests.faults.plan import Plan
 from tests.faults.scene import scene
 from tests.faults.strikes import ALL
 from tests.faults.trial import run
@@ -25,13 +26,16 @@ def main() -> int:
     parser.add_argument(
         "--strike", action="append", choices=sorted(ALL), help="only these, once each, in order"
     )
+    parser.add_argument(
+        "--buckets", action="store_true", help="frames and live output in buckets, no shared disk"
+    )
     parser.add_argument("--page", type=Path, default=PAGE, help="default: RELIABILITY.md in docs")
     parser.add_argument("--work", type=Path, help="folder for it all, kept; default: a passing one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cradle-faults-") as passing:
         folder = arguments.work or Path(passing)
         folder.mkdir(parents=True, exist_ok=True)
-        with scene(folder, arguments.seed) as house:
+        with scene(folder, arguments.seed, Plan(on_buckets=arguments.buckets)) as house:
             found = run(
                 house,
                 arguments.seed,

@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from deploy.local.broker import Broker
 from deploy.local.store import Store
+from shared.bucketframes import BucketFrames
 from shared.config import ArchiveSettings
 from shared.objectstore import ObjectStore
 from tests.faults.doorway import Doorway, process_behind
@@ -40,6 +41,7 @@ HEARTBEAT_SECONDS = 10
 STOP_SECONDS = 40.0
 """An orderly stop takes no longer."""
 TURN_SECONDS = 0.1
+BUCKETS = {"frames": {"url": "s3://cradle-frames"}, "live": {"url": "s3://cradle-live"}}
 FRAME_STORE_BYTES = 128 * 1024 * 1024
 
 
@@ -143,6 +145,14 @@ class Scene:
             self._tend()
             time.sleep(TURN_SECONDS)
         return True
+
+    def delete(self, path: str) -> None:
+        """A fragment is gone, as if the frame store had lost it."""
+        store = self.line.frame_store
+        if isinstance(store, BucketFrames):
+            store.remove(path)
+        else:
+            (self.line.frames / path).unlink(missing_ok=True)
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -276,7 +286,9 @@ def scene(folder: Path, seed: int, plan: Plan = Plan()) -> Iterator[Scene]:  # n
             secret_key=SecretStr(store.secret_key),
             bucket="cradle",
         )
-        ObjectStore(archive).ensure_bucket()
+        places = BUCKETS if plan.on_buckets else {}
+        for name in ("cradle", *(each["url"].removeprefix("s3://") for each in places.values())):
+            ObjectStore(archive, name).ensure_bucket()
         made = stack.enter_context(
             line(
                 folder,
@@ -284,7 +296,8 @@ def scene(folder: Path, seed: int, plan: Plan = Plan()) -> Iterator[Scene]:  # n
                 archive,
                 cameras,
                 broker={"heartbeat_seconds": HEARTBEAT_SECONDS},
-                frames={"keep_stored_minutes": 1},
+                frames={"keep_stored_minutes": 1} | places.get("frames", {}),
+                live=places.get("live", {}),
                 analysis={"interval_seconds": 10},
             )
         )
