@@ -208,6 +208,8 @@ class Camera:
         newest = self._backlog.newest_of(batch.epoch)
         same = newest.fragment == batch.fragment
         seconds = (newest.captured_at - batch.captured_at).total_seconds()
+        whole_seconds = newest.frames / (newest.stream.frames_per_second or 25)
+        seconds = max(seconds, whole_seconds)  # of a bucket's fragment, which is one batch
         if same and seconds < RIPE_SECONDS and age_seconds < RIPE_AGE_SECONDS:
             return False
         self._break("epoch")
