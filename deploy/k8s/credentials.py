@@ -1,9 +1,9 @@
-"""Makes every secret that the manifests refer to: `python -m deploy.k8s.credentials | kubectl apply -f -`
+"""Makes every secret that the manifests refer to, and prints them for `kubectl apply -f -`.
 
-Users of the broker and keys of the store are one a stage, with random passwords and the least rights
-(`RIGHTS`, and `overlays/single-node/policies` for the store). Nothing is kept here: run it once, for
-a second run makes all of them anew. What comes from people or from elsewhere (the cameras' passwords,
-the provider's key, keys of a store that is somebody else's) is not made: README.md says how.
+Users of the broker and keys of the store are one a stage, with random passwords and the least
+rights (`RIGHTS` here, and for the store `overlays/single-node/policies`). Nothing is kept: run it
+once, for a second run makes all of them anew. What comes from people or from elsewhere (passwords
+of cameras, the provider's key, keys of somebody else's store) is not made: README.md says how.
 """
 
 import argparse
@@ -21,58 +21,54 @@ from shared.messages import Stage
 from shared.users import hash_of
 
 NAMESPACE = "cradle"
-_EXCHANGES = r"cradle\.(frames|events|lost)"
+_ANY_EXCHANGE = r"cradle\.(frames|events|lost)"
 
 
 @dataclass(frozen=True)
 class Rights:
-    """What a user of the broker may do with which names (regular expressions of RabbitMQ)."""
+    """What a user of the broker may do, as regular expressions of names."""
 
-    configure: str
-    """Declare: a worker declares all exchanges, and the queues that it needs, whoever was first."""
-    write: str
-    """Publish, and bind what is declared."""
-    read: str
-    """Consume, bind from an exchange, and declare a queue with a dead-letter exchange."""
+    declares: str
+    """Queues. Whoever comes first makes them and their bindings, so each may make what it needs."""
+    consumes: str
+    """Some of these queues."""
+    publishes: str
+    """To these of Cradle's exchanges; each user may make them and bind from all."""
+
+    def as_told(self) -> dict[str, str]:
+        """In the broker's own words: to bind one must be allowed to write to the queue."""
+        return {
+            "configure": rf"^({_ANY_EXCHANGE}|{self.declares})$",
+            "write": rf"^(cradle\.({self.publishes})|{self.declares})$",
+            "read": rf"^({_ANY_EXCHANGE}|{self.consumes})$",
+        }
 
 
-def _names(*patterns: str) -> str:
-    return f"^({'|'.join((_EXCHANGES, *patterns))})$"
-
-
-def _same(*patterns: str) -> Rights:
-    return Rights(*[_names(*patterns)] * 3)
-
-
+# Who declares `archiver.*` must be allowed to read it and to write to `cradle.lost`, which it names
+# as its dead-letter exchange: RabbitMQ lets nobody forward what he may not read.
 RIGHTS = {
     Stage.INGEST: Rights(
-        configure=(
-            queues := _names(
-                r"(encoder|archiver|stored|seat\.ingest)\..+",
-                r"presence\.ingest",
-                "analyzer",
-                "lost",
-            )
-        ),
-        write=queues,
-        read=_names(r"(archiver|stored|seat\.ingest)\..+", r"presence\.ingest"),
+        declares=r"(encoder|archiver|stored|seat\.ingest)\..+|presence\.ingest|analyzer|lost",
+        consumes=r"(archiver|stored|seat\.ingest)\..+|presence\.ingest",
+        publishes="frames|events|lost",
     ),
-    Stage.ENCODER: _same(r"encoder\..+", r"presence\.encoder"),
-    Stage.ARCHIVER: _same(r"archiver\..+", r"presence\.archiver"),
-    Stage.ANALYZER: _same("analyzer"),
+    Stage.ENCODER: Rights(
+        declares=r"encoder\..+|presence\.encoder",
+        consumes=r"encoder\..+|presence\.encoder",
+        publishes="events|lost",
+    ),
+    Stage.ARCHIVER: Rights(
+        declares=r"archiver\..+|presence\.archiver",
+        consumes=r"archiver\..+|presence\.archiver",
+        publishes="events|lost",
+    ),
+    Stage.ANALYZER: Rights(declares="analyzer", consumes="analyzer", publishes="events|lost"),
     # The system view asks for the state of every queue by declaring it.
     Stage.VIEWER: Rights(
-        configure=(
-            all_queues := _names(
-                r"viewer\..+",
-                r"(encoder|archiver|seat\.ingest)\..+",
-                r"presence\.(ingest|encoder|archiver)",
-                "analyzer",
-                "lost",
-            )
-        ),
-        write=all_queues,
-        read=_names(r"viewer\..+", r"archiver\..+"),
+        declares=r"(viewer|encoder|archiver|seat\.ingest)\..+"
+        r"|presence\.(ingest|encoder|archiver)|analyzer|lost",
+        consumes=r"(viewer|archiver)\..+",
+        publishes="lost",
     ),
 }
 
@@ -88,13 +84,7 @@ def definitions(passwords: dict[Stage, str], admin_password: str) -> dict[str, A
         "permissions": [
             {"user": "admin", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
             *(
-                {
-                    "user": stage.value,
-                    "vhost": "/",
-                    "configure": rights.configure,
-                    "write": rights.write,
-                    "read": rights.read,
-                }
+                {"user": stage.value, "vhost": "/", **rights.as_told()}
                 for stage, rights in RIGHTS.items()
             ),
         ],
