@@ -88,6 +88,17 @@ def link_of(broker: BrokerService) -> Iterator[Callable[[Stage], Link]]:
             broker.call("DELETE", f"/api/users/{stage}")
 
 
+def consume(link: Link, queue: Queue) -> None:
+    """Begin, and end at once."""
+    link.consume(
+        queue,
+        prefetch=1,
+        exclusive=False,
+        on_delivery=lambda delivery: delivery.ack(),
+        on_closed=lambda _reason: None,
+    ).close()
+
+
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_stage_may_declare_what_it_needs_and_consume_what_is_its_own(
     link_of: Callable[[Stage], Link], stage: Stage
@@ -97,13 +108,7 @@ def test_a_stage_may_declare_what_it_needs_and_consume_what_is_its_own(
         link.declare(queue)
     for queue in DECLARED[stage]:
         if queue.name in CONSUMED[stage]:
-            link.consume(
-                queue,
-                prefetch=1,
-                exclusive=False,
-                on_delivery=lambda delivery: delivery.ack(),
-                on_closed=lambda _reason: None,
-            ).close()
+            consume(link, queue)
 
 
 @pytest.mark.parametrize("stage", list(Stage))
@@ -122,13 +127,7 @@ def test_a_stage_may_consume_nothing_of_another_stage(
     link = link_of(stage)
     for queue in others.values():
         with pytest.raises(Misconfigured):
-            link.consume(
-                queue,
-                prefetch=1,
-                exclusive=False,
-                on_delivery=lambda delivery: delivery.ack(),
-                on_closed=lambda _reason: None,
-            )
+            consume(link, queue)
 
 
 PUBLISHES = {
