@@ -21,13 +21,10 @@ from ingest.open import open_feed
 from ingest.outbox import Outbox
 from ingest.pulse import Pulse
 from ingest.recording import BrokenEpoch, Outlets
+from ingest.remote import Remote
 from ingest.sampling import Sampler
-from ingest.spool import Spool
-from ingest.uploads import Uploads
-from shared.bucketframes import BucketFrames
 from shared.config import CameraSettings
 from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
-from shared.framestore import FrameReader
 from shared.link import Link
 from shared.messages import Batch, EpochEnd, Event, Fragment, Stage
 from shared.objectstore import ObjectStore
@@ -67,19 +64,30 @@ class Recorder:
         """Cameras whose outbox must not wait for the next gathering."""
         self._spared: list[tuple[float, BrokenEpoch]] = []
         """Epochs that a leaver still writes, and when (monotonic) they are closed for it."""
-        self.departures = Departures(self._root, context.clock, self._log)
         self._check()
         store = ObjectStore(self._settings.archive)
-        bucket, self._uploads, self._spool = None, None, None
         place = self._settings.frames.bucket
+        self._remote: Remote | None = None
         if place is not None:
-            bucket = BucketFrames(self._settings.archive, place)
-            self._uploads = Uploads(self._root, bucket, self._on_uploaded, context.clock, self._log)
-            self._spool = self._take_spool()
-            for camera in FrameReader(self._root).cameras():  # what an earlier run has left
+            self._remote = Remote(
+                self._settings, place, self._on_uploaded, context.clock, self._log
+            )
+            for camera in self._remote.cameras():
                 self._outboxes[camera] = self._outbox(camera)
+        self.departures = Departures(
+            self._root,
+            context.clock,
+            self._log,
+            None if self._remote is None else self._remote.newest,
+        )
         self._index = Index(self._root, self._on_line, context.clock, self._log)
-        self._janitor = Janitor(self._settings, store, context.clock, self._log, bucket)
+        self._janitor = Janitor(
+            self._settings,
+            store,
+            context.clock,
+            self._log,
+            None if self._remote is None else self._remote.frames,
+        )
         self.pulse = Pulse(context.clock, self._settings.broker.heartbeat_seconds)
         self._surroundings = Surroundings(
             root=self._root,
@@ -104,19 +112,9 @@ class Recorder:
         for camera in self._settings.cameras:
             camera.password()
 
-    def _take_spool(self) -> Spool:
-        try:
-            spool = Spool(self._root, self._log)
-            spool.take()
-        except OSError as error:
-            raise Misconfigured(
-                f"frames.spool: {self._root} cannot be used ({error.strerror})"
-            ) from error
-        return spool
-
     def start(self) -> None:
         """Start the threads that serve all captures."""
-        for thread in (self._index, self._janitor, self.pulse, self._uploads):
+        for thread in (self._index, self._janitor, self.pulse, self._remote):
             if thread is not None:
                 thread.start()
 
@@ -129,8 +127,8 @@ class Recorder:
                 self._context.health.set(camera, self._states[camera])
         for camera in self.departures.turn():
             self._forget(camera)
-        if self._uploads is not None:
-            self._context.health.set("frames", self._uploads.trouble)
+        if self._remote is not None:
+            self._context.health.set("frames", self._remote.uploads.trouble)
         self._close_spared()
         self._tell_again()
 
@@ -170,7 +168,7 @@ class Recorder:
         return capture
 
     def _outbox(self, camera: str) -> Outbox:
-        limit = None if self._uploads is None else partial(self._uploads.cursor, camera)
+        limit = None if self._remote is None else partial(self._remote.uploads.cursor, camera)
         return Outbox(self._root, camera, self._context.clock, self._log, limit)
 
     def hand_over(self, camera: str, reason: str) -> bool:
@@ -218,14 +216,14 @@ class Recorder:
         outboxes += [self._outbox(camera) for camera in self.departures.unfollowed]
         if not self._index.stop(STOP_SECONDS):
             self._log.warning("index not worked off, left to recovery", action="index.unfinished")
-        if self._uploads is not None and not self._uploads.finish(STOP_SECONDS):
+        if self._remote is not None and not self._remote.uploads.finish(STOP_SECONDS):
             self._log.warning("spool not worked off, left to the next", action="upload.unfinished")
         if self.link is not None:
             self._say_the_rest(self.link, outboxes)
         self.pulse.stop()
         self._janitor.stop(1.0)
-        if self._spool is not None:
-            self._spool.close()
+        if self._remote is not None:
+            self._remote.stop()
 
     # -- outboxes -----------------------------------------------------------------------------
 
@@ -276,16 +274,16 @@ class Recorder:
     def _on_batch(self, batch: Batch) -> None:
         figures.BYTES.labels(batch.camera).inc(batch.bytes)
         figures.FRAMES.labels(batch.camera).inc(batch.frames)
-        if self._uploads is None:
+        if self._remote is None:
             self._live.say(batch)
 
     def _on_line(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, Fragment):
             figures.FRAGMENTS.labels(record.camera).inc()
-        if self._uploads is None:
+        if self._remote is None:
             self._is_readable(record)
         else:
-            self._uploads.add(record)
+            self._remote.uploads.add(record)
 
     def _on_uploaded(self, record: Fragment | EpochEnd) -> None:
         """It lies in the bucket: others can read it now. Fragments are the batches there."""
