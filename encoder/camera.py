@@ -28,6 +28,7 @@ from encoder.playlist import Segment
 from encoder.publication import Announce, Publication
 from encoder.sound import FedSound
 from encoder.succession import Succession, Watcher
+from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.clock import Clock
 from shared.config import Settings
@@ -75,6 +76,8 @@ class Camera:
         """Why nothing is done for this camera any more."""
         self.done = threading.Event()
         """Set, for other threads, when it has ended."""
+        self.traces: SegmentTraces | None = None
+        """Hears of batches and segments, where tracing is configured."""
         folder = LiveFolder(settings.live.root, name, clock)
         self._name = name
         self._reader = FrameReader(settings.frames.root)
@@ -117,7 +120,10 @@ class Camera:
             return  # unacknowledged, they go back with the seat
         for delivery in deliveries:
             try:
-                self._backlog.add(self._read_batch(delivery), delivery)
+                batch = self._read_batch(delivery)
+                self._backlog.add(batch, delivery)
+                if self.traces is not None:
+                    self.traces.arrived(batch, delivery.headers)
             except BadMessage as error:
                 figures.SKIPPED.labels(self._name, "bad-message").inc()
                 self._log.warning("message refused", action="message.lost", reason=str(error))
@@ -292,6 +298,8 @@ class Camera:
         if segments:
             try:
                 self._publication.add(segments)
+                if self.traces is not None:
+                    self.traces.published(segments)
             except SeatTaken as error:
                 self.abandon(str(error))
         self._settle()

@@ -13,6 +13,7 @@ from encoder.camera import HAND_OVER_SECONDS, Camera
 from encoder.generation import FLUSH_SECONDS
 from encoder.loop import Loop
 from encoder.publication import Facts
+from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.link import Delivery, Link
 from shared.messages import Event, Stage
@@ -52,6 +53,8 @@ class CameraSeat:
             context.clock,
             context.log.bind(camera=name),
         )
+        if context.tracer is not None:
+            self._camera.traces = SegmentTraces(context.tracer)
         self._subscription = link.consume(
             encoder_queue(name),
             prefetch=PREFETCH,

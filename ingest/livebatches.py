@@ -10,6 +10,7 @@ from collections.abc import Set
 from typing import Final
 
 from ingest import figures
+from ingest.traces import FragmentTraces
 from shared.link import Link
 from shared.messages import Batch
 from shared.topology import FRAMES, batch_key
@@ -21,7 +22,8 @@ MOST: Final = 64
 class LiveBatches:
     """Of all cameras. `say` is called from the threads of the captures."""
 
-    def __init__(self) -> None:
+    def __init__(self, traces: FragmentTraces | None = None) -> None:
+        self._traces = traces
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._open: dict[str, list[Batch]] = {}
@@ -38,7 +40,7 @@ class LiveBatches:
             if self._link is None:
                 figures.UNSENT_BATCHES.labels(batch.camera).inc()
             else:
-                _publish(self._link, batch)
+                self._publish(self._link, batch)
 
     def resume(self, link: Link, cameras: Set[str]) -> None:
         """There is a new session; `cameras` are those that are recorded here."""
@@ -48,13 +50,13 @@ class LiveBatches:
                 del self._open[gone]
             for batches in self._open.values():
                 for batch in batches if len(batches) < MOST else ():
-                    _publish(link, batch)
+                    self._publish(link, batch)
 
     def pause(self) -> None:
         """The session has ended."""
         with self._lock:
             self._link = None
 
-
-def _publish(link: Link, batch: Batch) -> None:
-    link.publish(FRAMES, batch_key(batch.camera), batch.to_body())
+    def _publish(self, link: Link, batch: Batch) -> None:
+        headers = None if self._traces is None else self._traces.of_batch(batch)
+        link.publish(FRAMES, batch_key(batch.camera), batch.to_body(), headers=headers)

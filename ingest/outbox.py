@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from ingest.traces import FragmentTraces, Headers, OnResult
 from shared.clock import Clock
 from shared.errors import Unavailable
 from shared.framestore import INDEX_NAME, FrameReader
@@ -61,11 +62,19 @@ def read_cursor(folder: Path) -> Cursor:
 class Outbox:
     """The outbox of one camera. `pump` from one thread; confirms come from the link's."""
 
-    def __init__(self, root: Path, camera: str, clock: Clock, log: Log) -> None:
+    def __init__(
+        self,
+        root: Path,
+        camera: str,
+        clock: Clock,
+        log: Log,
+        traces: FragmentTraces | None = None,
+    ) -> None:
         self._folder = root / camera
         self._camera = camera
         self._clock = clock
         self._log = log
+        self._traces = traces
         self._reader = FrameReader(root)
         self._lock = threading.Lock()
         self._cursor = self._load()
@@ -149,8 +158,12 @@ class Outbox:
         with self._lock:
             self._position = after
             self._sent.append(sent)
+        headers: Headers | None = None
+        on_result: OnResult = partial(self._result, sent)
+        if self._traces is not None:
+            headers, on_result = self._traces.of_line(self._camera, after.epoch, line, on_result)
         link.publish_confirmed(
-            FRAMES, fragment_key(self._camera), line, on_result=partial(self._result, sent)
+            FRAMES, fragment_key(self._camera), line, headers=headers, on_result=on_result
         )
 
     def _result(self, sent: _Sent, good: bool) -> None:
