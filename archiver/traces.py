@@ -99,18 +99,5 @@ class ClipTraces:
             known = self._received.pop((each.epoch, each.fragment), None)
             context, since = known or (self._tracer.of(each), now)
             if context.sampled:
-                self._tracer.tell(
-                    Span(
-                        name="archive fragment",
-                        context=context.below(),
-                        parent_id=context.span_id,
-                        starts_at=since,
-                        ends_at=now,
-                        attributes={
-                            **identity_attributes(each.camera, each.epoch, each.fragment),
-                            **outcome,
-                        },
-                        links=links,
-                        kind="consumer",
-                    )
-                )
+                attributes = {**identity_attributes(each), **outcome}
+                self._tracer.tell_below(context, "archive fragment", since, attributes, links=links)

@@ -14,7 +14,7 @@ from encoder.cursor import begins_fragment
 from encoder.playlist import Segment
 from encoder.timing import SNAP_SECONDS
 from shared.messages import Batch
-from shared.tracing import Span, TraceContext, Tracer, context_in, identity_attributes
+from shared.tracing import TraceContext, Tracer, context_in, identity_attributes
 
 MOST_WAITING: Final = 32
 
@@ -45,17 +45,6 @@ class SegmentTraces:
                 self._tell(context, batch, since, outcome)
 
     def _tell(self, context: TraceContext, batch: Batch, since: datetime, outcome: str) -> None:
-        self._tracer.tell(
-            Span(
-                name="show fragment",
-                context=context.below(),
-                parent_id=context.span_id,
-                starts_at=since,
-                ends_at=self._tracer.clock.now(),
-                attributes={
-                    **identity_attributes(batch.camera, batch.epoch, batch.fragment),
-                    "cradle.outcome": outcome,
-                },
-                kind="consumer",
-            )
-        )
+        identity = identity_attributes(batch)
+        attributes = {**identity, "cradle.outcome": outcome}
+        self._tracer.tell_below(context, "show fragment", since, attributes)

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from shared.messages import Batch, Fragment, Sample
-from shared.tracing import Span, TraceContext, Tracer, identity_attributes
+from shared.tracing import Span, TraceContext, Tracer, fragment_attributes, identity_attributes
 
 _NUMBER = re.compile(rb'"fragment":(\d{1,7}),')
 
@@ -45,7 +45,7 @@ class FragmentTraces:
                 starts_at=record.captured_at,
                 ends_at=self._tracer.clock.now(),
                 attributes={
-                    **identity_attributes(record.camera, record.epoch, record.fragment),
+                    **identity_attributes(record),
                     "cradle.bytes": record.bytes,
                     "cradle.frames": record.frames,
                 },
@@ -63,7 +63,7 @@ class FragmentTraces:
         context = self._tracer.of_fragment(camera, epoch, number)
         if not context.sampled:
             return context.headers, on_result
-        attributes = identity_attributes(camera, epoch, number)
+        attributes = fragment_attributes(camera, epoch, number)
         since = self._tracer.clock.now()
         return context.headers, partial(self._published, context, since, attributes, on_result)
 
@@ -76,14 +76,7 @@ class FragmentTraces:
         good: bool,
     ) -> None:
         on_result(good)
-        self._tracer.tell(
-            Span(
-                name="publish fragment",
-                context=context.below(),
-                parent_id=context.span_id,
-                starts_at=since,
-                ends_at=self._tracer.clock.now(),
-                attributes={**attributes, "cradle.outcome": "confirmed" if good else "refused"},
-                kind="producer",
-            )
+        outcome = {"cradle.outcome": "confirmed" if good else "refused"}
+        self._tracer.tell_below(
+            context, "publish fragment", since, {**attributes, **outcome}, kind="producer"
         )

@@ -9,8 +9,9 @@ that a fragment is told from end to end or not at all.
 **On the wire** it is the header `traceparent` of W3C Trace Context: batches, fragments and samples
 carry their fragment's, sampled or not; `stored` and `described` go on with the span of the clip or
 the note. Without `tracing.endpoint` no header is made (it would be 70 bytes a message for nobody);
-one that somebody else has put there is passed on. A header is parsed strictly and believed in its
-form alone: it joins spans, it decides nothing, and a message whose header is bad is as good as any.
+the analyzer passes on one that somebody else has put there. A header is parsed strictly and
+believed in its form alone: it joins spans, it decides nothing, and a message whose header is bad is
+as good as any.
 
 **Spans** are few and are told when they have ended, from times that are known anyway, so that no
 loop is wrapped: `ingest fragment` (capture to index line), `publish fragment` (to the broker's
@@ -58,6 +59,7 @@ _NO_SPAN: Final = "0" * 16
 
 TraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Attributes = Mapping[str, str | int | float]
+Kind = Literal["internal", "producer", "consumer"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Span:
     ends_at: datetime
     attributes: Attributes
     links: tuple[TraceContext, ...] = ()
-    kind: Literal["internal", "producer", "consumer"] = "internal"
+    kind: Kind = "internal"
 
 
 class Steps:
@@ -206,15 +208,37 @@ class Tracer:
         if span.context.sampled:
             self._sink.tell(span)
 
+    def tell_below(
+        self,
+        parent: TraceContext,
+        name: str,
+        starts_at: datetime,
+        attributes: Attributes,
+        *,
+        kind: Kind = "consumer",
+        links: tuple[TraceContext, ...] = (),
+    ) -> None:
+        """Send a span that ends now, below another."""
+        ends_at = self.clock.now()
+        span = Span(
+            name, parent.below(), parent.span_id, starts_at, ends_at, attributes, links, kind
+        )
+        self.tell(span)
+
     def tell_steps(self, context: TraceContext, steps: Steps, attributes: Attributes) -> None:
         """Send the parts of a piece of work as spans below it."""
         for name, starts_at, ends_at in steps.taken:
             self.tell(Span(name, context.below(), context.span_id, starts_at, ends_at, attributes))
 
 
-def identity_attributes(camera: str, epoch: str, fragment: int) -> dict[str, str | int | float]:
+def fragment_attributes(camera: str, epoch: str, fragment: int) -> dict[str, str | int | float]:
     """What every span of a fragment says of it."""
     return {"cradle.camera": camera, "cradle.epoch": epoch, "cradle.fragment": fragment}
+
+
+def identity_attributes(reference: FragmentReference) -> dict[str, str | int | float]:
+    """The same, of a reference."""
+    return fragment_attributes(reference.camera, reference.epoch, reference.fragment)
 
 
 def start(

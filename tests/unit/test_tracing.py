@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+from structlog.testing import capture_logs
 
 from archiver.clip import Clip, Made
 from archiver.commit import Commit
@@ -19,7 +20,8 @@ from ingest.traces import FragmentTraces
 from shared.clock import SimulatedClock
 from shared.config import from_mapping
 from shared.errors import Misconfigured
-from shared.messages import Batch, Picture, Sample
+from shared.log import get_logger
+from shared.messages import Batch, Picture, Sample, Stage
 from shared.tracing import (
     MOST_LINKS,
     Span,
@@ -28,8 +30,10 @@ from shared.tracing import (
     Tracer,
     context_in,
     parse_traceparent,
+    start,
     step,
 )
+from shared.tracingsettings import TracingSettings
 from tests.archiver_fragments import CAMERA, EPOCH, START, STREAM, reference
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -362,6 +366,17 @@ def test_a_fault_is_one_sentence_without_a_secret(section: dict[str, Any], sente
         from_mapping({"tracing": section})
     assert sentence in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+def test_where_the_packages_are_missing_rooms_are_recorded_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "shared.spanexport", None)
+    settings = TracingSettings(endpoint="http://127.0.0.1:4318")
+    with capture_logs() as lines:
+        made = start(settings, Stage.INGEST, "ingest-1", SimulatedClock(), get_logger())
+    assert made is None
+    assert [each["action"] for each in lines] == ["tracing.unusable"]
 
 
 def test_without_an_endpoint_nothing_is_imported() -> None:
