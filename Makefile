@@ -25,7 +25,7 @@ $(RUNTIME_STAMP): requirements.lock pyproject.toml deploy/setup.sh viewer/page/p
 	touch $@
 
 $(DEV_STAMP): requirements-dev.lock pyproject.toml deploy/setup.sh viewer/page/package-lock.json \
-		tests/player/package-lock.json
+		tests/player/package-lock.json tests/k8s/package-lock.json
 	deploy/setup.sh test "$(PYTHON)" requirements-dev.lock
 	touch $@ $(RUNTIME_STAMP)
 
@@ -76,4 +76,4 @@ lock:
 	$(LOCK) --all-extras -o requirements-dev.lock
 
 clean:
-	rm -rf .venv viewer/page/node_modules tests/player/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv viewer/page/node_modules tests/player/node_modules tests/k8s/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

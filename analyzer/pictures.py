@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from shared import messages
 from shared.config import Point
 from shared.errors import BadFragment
-from shared.framestore import FrameReader
+from shared.framestore import FrameStore
 
 KEY_FRAME_LIMIT_BYTES = 16 * 1024 * 1024
 """No key frame of a room camera comes near it; a larger reference is refused unread."""
@@ -80,7 +80,7 @@ class DecodedPicture:
 class PictureReader:
     """Turns references into pictures. Safe to use from many threads."""
 
-    def __init__(self, frames: FrameReader, long_edge_pixels: int) -> None:
+    def __init__(self, frames: FrameStore, long_edge_pixels: int) -> None:
         self._frames = frames
         self._long_edge_pixels = long_edge_pixels
 

@@ -20,8 +20,8 @@ from analyzer.pictures import PictureReader
 from analyzer.provider import Provider
 from analyzer.retry import Retrying, count_retries
 from analyzer.states import ProviderStates
+from shared.bucketframes import open_frames
 from shared.errors import CradleError, LinkLost
-from shared.framestore import FrameReader
 from shared.link import Delivery, Link
 from shared.objectstore import ObjectStore
 from shared.topology import analyzer_queue, lost_queue
@@ -41,9 +41,7 @@ class AnalyzerWorker:
         count_retries()
         self._store = ObjectStore(settings.archive)
         self._probed = False
-        reader = PictureReader(
-            FrameReader(settings.frames.root), settings.analysis.long_edge_pixels
-        )
+        reader = PictureReader(open_frames(settings), settings.analysis.long_edge_pixels)
         self._handler = SampleHandler(
             settings.analysis,
             Judge(settings, reader, self._remote(), context.clock, context.log),

@@ -26,7 +26,7 @@ from shared import faults
 from shared.clipfolder import ClipFolder
 from shared.clock import Clock
 from shared.errors import AlreadyExists, ChildFailed, Refused, StoreUnavailable
-from shared.framestore import FrameReader
+from shared.framestore import FrameStore
 from shared.log import Log
 from shared.manifest import Manifest
 from shared.objectstore import ObjectStore
@@ -62,7 +62,7 @@ class Committer:
     def __init__(
         self,
         store: ObjectStore,
-        frames: FrameReader,
+        frames: FrameStore,
         converter: Converter,
         work: WorkFolder,
         clock: Clock,

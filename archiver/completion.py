@@ -14,7 +14,7 @@ from archiver.book import Closing
 from archiver.desk import Desk
 from shared.backoff import pause_seconds
 from shared.clock import Clock
-from shared.framestore import FrameReader
+from shared.framestore import FrameStore
 from shared.log import Log
 from shared.messages import Fragment
 
@@ -35,7 +35,7 @@ class Completion:
     def __init__(
         self,
         camera: str,
-        frames: FrameReader,
+        frames: FrameStore,
         desk: Desk,
         clock: Clock,
         log: Log,
@@ -92,7 +92,7 @@ class Completion:
         self._done(waiting.closing, fragments)
 
 
-def read_index(frames: FrameReader, camera: str, epoch: str) -> Sequence[Fragment]:
+def read_index(frames: FrameStore, camera: str, epoch: str) -> Sequence[Fragment]:
     """Closed fragments of an epoch; none if its folder has been removed. Raises Unavailable."""
     fragments = frames.closed(camera, epoch).fragments
     if not fragments:

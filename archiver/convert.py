@@ -22,8 +22,16 @@ from archiver import figures
 from archiver.clip import Clip, Container, Made, MadeFile
 from shared.child import Child
 from shared.clock import Clock
-from shared.errors import BadFragment, ChildFailed, CradleError, FragmentGone, Refused, Unavailable
-from shared.framestore import FrameReader
+from shared.errors import (
+    BadFragment,
+    ChildFailed,
+    CradleError,
+    FragmentGone,
+    Refused,
+    StoreUnavailable,
+    Unavailable,
+)
+from shared.framestore import FrameStore
 from shared.log import Log
 from shared.messages import Fragment
 from shared.transport import AUDIO_PID, count_frames, packets
@@ -67,7 +75,7 @@ class Converter:
 
     def __init__(
         self,
-        frames: FrameReader,
+        frames: FrameStore,
         clock: Clock,
         log: Log,
         *,
@@ -90,7 +98,7 @@ class Converter:
         try:
             _check_sizes(clip, sizes)
             return self._convert(clip, path)
-        except (FragmentsGone, Abandoned):
+        except (FragmentsGone, Abandoned, StoreUnavailable):
             raise
         except FragmentGone:
             self._sizes(clip)  # says which are gone
@@ -114,21 +122,15 @@ class Converter:
 
         Raises FragmentsGone; Unavailable if the frame store is not there, which loses nothing.
         """
-        sizes: list[int] = []
-        missing: list[Fragment] = []
-        for fragment in clip.fragments:
-            try:
-                sizes.append(self._frames.local_path(fragment.path).stat().st_size)
-            except FileNotFoundError:
-                sizes.append(0)
-                missing.append(fragment)
-        if not all(sizes):
+        found = self._frames.sizes([fragment.path for fragment in clip.fragments])
+        pairs = list(zip(clip.fragments, found, strict=True))
+        missing = [fragment for fragment, size in pairs if size is None]
+        if not all(found):
             names = self._frames.names(clip.identity.camera, clip.identity.epoch)
             if any(Path(each.path).name in names for each in missing):
                 raise Unavailable("the frame store was away for a moment")
-            pairs = zip(clip.fragments, sizes, strict=True)
             raise FragmentsGone(frozenset(each.fragment for each, size in pairs if not size))
-        return sizes
+        return [size or 0 for size in found]
 
     def _convert(self, clip: Clip, path: Path) -> MadeFile:
         deadline = self._clock.monotonic() + self._timeout_seconds

@@ -64,7 +64,8 @@ class Housekeeping:
         ):
             self._busy = True
             settled, lost = set(self._settled), camera.book.ledger.lost
-            read = partial(look, self._tools.frames, camera.camera, settled, lost)
+            committed = camera.book.ledger.committed
+            read = partial(look, self._tools.frames, camera.camera, settled, lost, committed)
             self._tools.desk.chore(read, self._compare)
         elif now >= self._expire_at:
             self._busy = True

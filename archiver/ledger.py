@@ -68,6 +68,11 @@ class Ledger:
         """What was lost, as it stands now."""
         return {epoch: frozenset(numbers) for epoch, numbers in self._lost.items()}
 
+    @property
+    def committed(self) -> dict[str, Ranges]:
+        """What was committed, as it stands now."""
+        return {epoch: ranges.copy() for epoch, ranges in self._committed.items()}
+
     def find(self, epoch: str, numbers: Iterable[int]) -> None:
         """These fragments were written off and lie in the frame store all the same."""
         left = self._lost.pop(epoch, set()).difference(numbers)

@@ -8,7 +8,7 @@ import cv2
 
 from archiver.convert import UNPROBED
 from shared.errors import CradleError
-from shared.framestore import FrameReader
+from shared.framestore import FrameStore
 from shared.log import Log
 from shared.messages import Fragment
 
@@ -16,7 +16,7 @@ WIDTH_PIXELS: Final = 640
 QUALITY: Final = 80
 
 
-def make_poster(frames: FrameReader, fragment: Fragment, log: Log) -> bytes | None:
+def make_poster(frames: FrameStore, fragment: Fragment, log: Log) -> bytes | None:
     """The picture, or None: a clip without a poster is a clip all the same."""
     try:
         return encode_poster(frames.read(fragment.path, 0, fragment.key_frame_bytes))

@@ -7,7 +7,7 @@ lies there all the same (a disk that was away and came back), and on taking a se
 `stored` event of clips whose fragments still lie in the store is published once more.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from shared.clipfolder import ClipFolder, CommittedClip
 from shared.clock import from_milliseconds, milliseconds
 from shared.custody import EmptyWindow
 from shared.errors import Unavailable
-from shared.framestore import EpochIndex, FrameReader
+from shared.framestore import EpochIndex, FrameStore
 from shared.identity import fragment_path
 from shared.manifest import Manifest
 from shared.messages import EpochEnd, Fragment
@@ -41,12 +41,15 @@ class Found:
 
 
 def look(
-    frames: FrameReader,
+    frames: FrameStore,
     camera: str,
     settled: Collection[str],
     lost: Mapping[str, Collection[int]],
+    committed: Mapping[str, Container[int]],
 ) -> Found:
     """Read the frame store. Epochs that lost something are never settled.
+
+    What is committed need not be described: in a bucket that costs a request each.
 
     One index that cannot be read hides no other. Raises Unavailable if the folder cannot be.
     """
@@ -62,7 +65,7 @@ def look(
                 }
         if epoch in lost or epoch not in settled:
             try:
-                found.indices[epoch] = frames.closed(camera, epoch)
+                found.indices[epoch] = frames.closed(camera, epoch, committed.get(epoch, ()))
             except Unavailable as error:
                 found.unread[epoch] = str(error)
     return found
@@ -105,14 +108,17 @@ def is_settled(index: EpochIndex, book: Book, oldest: datetime) -> bool:
 
 
 def still_there(
-    frames: FrameReader, folder: ClipFolder, clips: Iterable[CommittedClip]
+    frames: FrameStore, folder: ClipFolder, clips: Iterable[CommittedClip]
 ) -> list[Manifest]:
     """Manifests of the clips whose last fragment is still in the frame store."""
+    clips = list(clips)
+    there = {camera: frames.epochs(camera) for camera in {clip.identity.camera for clip in clips}}
     last_ones = (
         (fragment_path(each.camera, each.epoch, each.last), each.manifest_key)
         for each in (clip.identity for clip in clips)
+        if each.epoch in there[each.camera]
     )
-    return folder.manifests(key for path, key in last_ones if frames.local_path(path).exists())
+    return folder.manifests(key for path, key in last_ones if frames.sizes([path]) != [None])
 
 
 def empty_windows(

@@ -6,7 +6,7 @@ from archiver.commit import Committer
 from archiver.desk import Desk
 from shared.clock import Clock
 from shared.config import ArchiveSettings
-from shared.framestore import FrameReader
+from shared.framestore import FrameStore
 from shared.link import Link
 from shared.log import Log
 from shared.objectstore import ObjectStore
@@ -21,7 +21,7 @@ class Tools:
     settings: ArchiveSettings
     link: Link
     store: ObjectStore
-    frames: FrameReader
+    frames: FrameStore
     committer: Committer
     desk: Desk
     clock: Clock

@@ -23,9 +23,9 @@ from archiver.housekeeping import Housekeeping
 from archiver.tools import Tools
 from archiver.workfolder import WorkFolder
 from shared.backoff import pause_seconds
+from shared.bucketframes import open_frames
 from shared.child import find_program
 from shared.errors import MissingProgram, SeatTaken, Unavailable
-from shared.framestore import FrameReader
 from shared.link import Link
 from shared.messages import Stage
 from shared.objectstore import ObjectStore
@@ -52,7 +52,7 @@ class ArchiverWorker:
         self._desk = Desk(settings.archive.conversions)
         self._work = WorkFolder.open(settings.frames.root)
         self._store = ObjectStore(settings.archive)
-        self._frames = FrameReader(settings.frames.root)
+        self._frames = open_frames(settings)
         converter = Converter(
             self._frames,
             context.clock,

@@ -65,4 +65,7 @@ from_npm() { # folder what
     fi
 }
 from_npm viewer/page hls.js
-if [ "$purpose" = test ]; then from_npm tests/player axe-core; fi
+if [ "$purpose" = test ]; then
+    from_npm tests/player axe-core
+    from_npm tests/k8s kubectl
+fi

@@ -22,8 +22,8 @@ from typing import Final
 from encoder import figures
 from encoder.backlog import Backlog
 from encoder.cursor import CATCH_UP_SECONDS, Cursor, Step, begins_fragment, judge
-from encoder.folder import LiveFolder
 from encoder.generation import Generation
+from encoder.places import Places
 from encoder.playlist import Segment
 from encoder.publication import Announce, Publication
 from encoder.sound import FedSound
@@ -31,7 +31,6 @@ from encoder.succession import Succession, Watcher
 from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.clock import Clock
-from shared.config import Settings
 from shared.errors import (
     BadFragment,
     BadMessage,
@@ -39,7 +38,6 @@ from shared.errors import (
     FragmentGone,
     SeatTaken,
 )
-from shared.framestore import FrameReader
 from shared.identity import fragment_path
 from shared.link import Delivery
 from shared.log import Log
@@ -63,7 +61,7 @@ class Camera:
     def __init__(
         self,
         name: str,
-        settings: Settings,
+        places: Places,
         watcher: Watcher,
         turns: Turns,
         announce: Announce,
@@ -76,12 +74,13 @@ class Camera:
         """Why nothing is done for this camera any more."""
         self.done = threading.Event()
         """Set, for other threads, when it has ended."""
-        self.traces: SegmentTraces | None = None
-        """Hears of batches and segments, where tracing is configured."""
-        folder = LiveFolder(settings.live.root, name, clock)
+        self._traces: SegmentTraces | None = None
         self._name = name
-        self._reader = FrameReader(settings.frames.root)
-        self._publication = Publication(name, folder, settings.live, announce, clock, log)
+        self._reader = places.frames
+        self._folder = places.folder
+        self._publication = Publication(
+            name, self._folder, places.settings, announce, clock, log, places.on_loop
+        )
         self._turns = turns
         self._in_turn = False  # the next run begins only when it is this camera's turn
         self._refuse = refuse
@@ -98,7 +97,14 @@ class Camera:
         self._opened = False
         self._closing = False
         self._part_by: float | None = None  # while the end of the open fragment is waited for
-        self._runs = Succession(name, self, settings.live, folder, watcher, self._heard, clock, log)
+        self._runs = Succession(
+            name, self, places.settings, self._folder, watcher, self._heard, clock, log
+        )
+
+    def trace(self, traces: SegmentTraces) -> None:
+        """Have it hear of batches and of what is shown; before `open`."""
+        self._traces = traces
+        self._publication.shown = traces.published
 
     @property
     def state(self) -> str:
@@ -122,8 +128,8 @@ class Camera:
             try:
                 batch = self._read_batch(delivery)
                 self._backlog.add(batch, delivery)
-                if self.traces is not None:
-                    self.traces.arrived(batch, delivery.headers)
+                if self._traces is not None:
+                    self._traces.arrived(batch, delivery.headers)
             except BadMessage as error:
                 figures.SKIPPED.labels(self._name, "bad-message").inc()
                 self._log.warning("message refused", action="message.lost", reason=str(error))
@@ -183,9 +189,9 @@ class Camera:
         assert self._cursor is not None  # noqa: S101 - it has just been asked
         path = fragment_path(self._name, self._cursor.epoch, self._cursor.fragment)
         try:
-            return self._reader.local_path(path).stat().st_size > self._cursor.end
+            return (self._reader.sizes([path])[0] or 0) > self._cursor.end
         except OSError:
-            return False  # it is gone, and so is what could be missing
+            return False  # it cannot be seen, and neither can what could be missing
 
     def _resume(self, batch: Batch, age_seconds: float) -> bool:
         """Go on with this key frame, after a hole; False if it has to wait."""
@@ -212,6 +218,8 @@ class Camera:
         newest = self._backlog.newest_of(batch.epoch)
         same = newest.fragment == batch.fragment
         seconds = (newest.captured_at - batch.captured_at).total_seconds()
+        whole_seconds = newest.frames / (newest.stream.frames_per_second or 25)
+        seconds = max(seconds, whole_seconds)  # of a bucket's fragment, which is one batch
         if same and seconds < RIPE_SECONDS and age_seconds < RIPE_AGE_SECONDS:
             return False
         self._break("epoch")
@@ -297,9 +305,7 @@ class Camera:
         """A child has spoken or ended; these segments are finished."""
         if segments:
             try:
-                self._publication.add(segments)
-                if self.traces is not None:
-                    self.traces.published(segments)
+                self._publication.add(segments, self._settle)
             except SeatTaken as error:
                 self.abandon(str(error))
         self._settle()
@@ -345,8 +351,10 @@ class Camera:
         self._settle()
 
     def _settle(self) -> None:
-        if self._closing and self._runs.idle and self.ended is None:
+        seen = not self._publication.unseen
+        if self._closing and self._runs.idle and seen and self.ended is None:
             self.ended = "seat given back"
+            self._folder.stop()
             self.done.set()
 
     def abandon(self, reason: str) -> None:
@@ -356,6 +364,7 @@ class Camera:
         self.ended = reason
         self._backlog.clear()
         self._runs.abandon()
+        self._folder.stop()
         self.done.set()
         self._log.warning("live stream dropped", action="live.dropped", reason=reason)
 

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,9 @@ from shared.identity import EPOCH_PATTERN, new_epoch
 
 LEAST_LINGER_SECONDS: Final = 15.0
 """Longer than a player takes to fetch what an older list names."""
+
+Done = Callable[[Exception | None], None]
+"""Called when a playlist can be seen, or with the reason why it cannot."""
 
 _LEFTOVER = re.compile(rf"{EPOCH_PATTERN}|\.{re.escape(NAME)}\.\d+\.tmp")
 
@@ -52,7 +56,7 @@ class LiveFolder:
         missing = [
             number
             for number, segment in enumerate(playlist.segments, start=1)
-            if not (self._path / segment.uri).is_file()
+            if not self._is_there(segment.uri)
         ]
         playlist = playlist.without_first(max(missing, default=0))
         self._listed = {segment.generation for segment in playlist.segments}
@@ -61,6 +65,9 @@ class LiveFolder:
                 if entry.name not in self._listed and _LEFTOVER.fullmatch(entry.name):
                     self._leave(Path(entry.path), LEAST_LINGER_SECONDS)
         return playlist
+
+    def _is_there(self, uri: str) -> bool:
+        return (self._path / uri).is_file()
 
     def _read(self) -> Playlist | None:
         try:
@@ -91,19 +98,20 @@ class LiveFolder:
         if name not in self._listed:
             self._leave(self._path / name, LEAST_LINGER_SECONDS)
 
-    def write(self, playlist: Playlist, before: Playlist) -> None:
-        """Publish `playlist`, which followed on `before`.
+    def write(self, playlist: Playlist, before: Playlist, done: Done) -> None:
+        """Publish `playlist`, which followed on `before`; `done` is told when it can be seen.
 
         Raises SeatTaken if another worker has published a younger generation, OSError.
         """
         identity = self._identity()
         if identity is not None and identity != self._ours:
             other = self._read()
-            if other is not None and _last_generation(other) > _last_generation(playlist):
+            if other is not None and last_generation(other) > last_generation(playlist):
                 raise SeatTaken("another worker writes this camera's playlist")
         self._ours = self._replace(playlist.text().encode())
         self._listed = {segment.generation for segment in playlist.segments}
         self._mark_left(before, playlist)
+        done(None)
 
     def _replace(self, data: bytes) -> tuple[int, int]:
         """Put a new playlist in the place of the old, whole; says which file it is."""
@@ -132,21 +140,29 @@ class LiveFolder:
         while self._leaving and self._leaving[0][0] <= self._clock.monotonic():
             _, path = self._leaving.popleft()
             if path.parent == self._path:
-                _remove(path)
+                self._remove(path)
                 continue
             path.unlink(missing_ok=True)
+            self._went(f"{path.parent.name}/{path.name}")
             waits = any(other.parent == path.parent for _, other in self._leaving)
             if not waits and path.parent.name not in self._listed | self._running:
-                _remove(path.parent)
+                self._remove(path.parent)
+
+    def _remove(self, path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(FileNotFoundError):
+                path.unlink()
+        self._went(path.name)
+
+    def _went(self, name: str) -> None:
+        """A segment or a whole generation was deleted; relative to the playlist."""
+
+    def stop(self) -> None:
+        """Nothing more is to be published."""
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(FileNotFoundError):
-            path.unlink()
-
-
-def _last_generation(playlist: Playlist) -> str:
+def last_generation(playlist: Playlist) -> str:
+    """The youngest one that it names; sortable."""
     return playlist.segments[-1].generation if playlist.segments else ""

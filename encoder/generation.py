@@ -23,7 +23,7 @@ from encoder.timing import SegmentTimes
 from shared.child import Child
 from shared.clock import Clock
 from shared.errors import ChildFailed
-from shared.framestore import FrameReader
+from shared.framestore import FragmentReader
 from shared.log import Log
 from shared.messages import Batch
 from shared.transport import PACKET_BYTES
@@ -120,7 +120,7 @@ class Generation:
         least = self.recipe.segment_seconds * SPLIT_SHARE + _ROUNDING_SECONDS
         return self._times.seconds_since_key_frame(batch) >= least
 
-    def feed(self, reader: FrameReader, batch: Batch, sent: int, *, after_hole: bool) -> int:
+    def feed(self, reader: FragmentReader, batch: Batch, sent: int, *, after_hole: bool) -> int:
         """Give it what follows the first `sent` bytes of a batch; says how many bytes it took, 0 if
         it takes none now.
 

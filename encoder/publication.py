@@ -1,7 +1,8 @@
 """What the world sees of one camera's live stream: playlist, events, figures.
 
-Finished segments come in, in order; the playlist is replaced once for each handful of them. The
-camera is live while fresh segments come, stalled when none has come for longer than any pause
+Finished segments come in, in order; the playlist is replaced once for each handful of them. In a
+folder it can be seen at once, in a bucket when it has arrived there; that counts. The camera is
+live while fresh segments come, stalled when none has come for longer than any pause
 between segments explains, and each change is an event. A playlist that cannot be written (disk
 full) is counted and tried again with the next segment: the stream itself goes on.
 """
@@ -14,6 +15,7 @@ from encoder.folder import LiveFolder
 from encoder.playlist import Playlist, Segment, round_half_up
 from shared.clock import Clock
 from shared.config import LiveSettings
+from shared.errors import SeatTaken
 from shared.log import Log
 
 STALLED_SECONDS: Final = 5.0
@@ -26,6 +28,7 @@ LIVE_EVENT_SECONDS: Final = 5.0
 Facts = dict[str, float | int | str]
 Announce = Callable[[str, Facts], None]
 """Publishes an event of this camera: its name, its facts."""
+OnLoop = Callable[[Callable[[], None]], None]
 
 
 class Publication:
@@ -39,7 +42,9 @@ class Publication:
         announce: Announce,
         clock: Clock,
         log: Log,
+        on_loop: OnLoop = lambda callback: callback(),
     ) -> None:
+        """`on_loop` has a callback run on the thread that uses this."""
         self.state = "starting"
         """`starting`, `live` or `stalled`."""
         self._camera = camera
@@ -50,7 +55,12 @@ class Publication:
         self._clock = clock
         self._log = log
         self._playlist = Playlist.started_at(clock.now(), self._least_target_seconds)
-        self._written = self._playlist
+        self._written = self._shown = self._playlist
+        self._on_loop = on_loop
+        self.shown: Callable[[Sequence[Segment]], None] = lambda _segments: None
+        """Hears of segments that can be seen from now on."""
+        self.unseen = 0
+        """Publications that cannot be seen yet."""
         self._progress_at = clock.monotonic()
         self._announced_at = float("-inf")
         self._delay_seconds = 0.0
@@ -59,7 +69,8 @@ class Publication:
 
     def open(self) -> None:
         """Go on from the playlist that is there. Raises OSError."""
-        self._playlist = self._written = self._folder.load(self._least_target_seconds)
+        self._playlist = self._folder.load(self._least_target_seconds)
+        self._written = self._shown = self._playlist
         self._progress_at = self._clock.monotonic()
 
     @property
@@ -67,19 +78,48 @@ class Publication:
         """What was published last."""
         return self._written
 
-    def add(self, segments: Sequence[Segment]) -> None:
-        """Publish finished segments. Raises SeatTaken if another worker publishes here."""
+    def add(self, segments: Sequence[Segment], then: Callable[[], None] = lambda: None) -> None:
+        """Publish finished segments; `then` is called, on this thread, when they can be seen.
+
+        Raises SeatTaken if another worker publishes here.
+        """
         for segment in segments:
             self._playlist = self._playlist.with_segment(
                 segment, keep=self._keep, least_target_seconds=self._least_target_seconds
             )
+        playlist = self._playlist
+        self.unseen += 1
+
+        def done(error: Exception | None) -> None:
+            self._on_loop(lambda: self._done(playlist, segments, error, then))
+
         try:
-            self._folder.write(self._playlist, before=self._written)
+            self._folder.write(playlist, self._written, done)
         except OSError as error:
+            self._done(playlist, segments, error, then)
+            return
+        self._written = playlist
+
+    def _done(
+        self,
+        playlist: Playlist,
+        segments: Sequence[Segment],
+        error: Exception | None,
+        then: Callable[[], None],
+    ) -> None:
+        self.unseen -= 1
+        if error is None:
+            self._see(playlist, segments)
+        elif isinstance(error, SeatTaken):
+            raise error
+        else:
             figures.WRITE_FAILURES.labels(self._camera).inc()
             self._log.error("playlist not written", action="playlist.failed", reason=str(error))
-            return
-        self._written = self._playlist
+        then()
+
+    def _see(self, playlist: Playlist, segments: Sequence[Segment]) -> None:
+        self._shown = playlist
+        self.shown(segments)
         self._measure(segments)
         if (self._clock.now() - segments[-1].ended_at).total_seconds() < FRESH_SECONDS:
             self._progress_at = self._clock.monotonic()
@@ -95,7 +135,7 @@ class Publication:
     def tick(self) -> None:
         """A turn for what depends on time."""
         now = self._clock.monotonic()
-        listed = self._written.segments
+        listed = self._shown.segments
         longest = max((segment.duration_seconds for segment in listed), default=0.0)
         if now - self._progress_at > max(STALLED_SECONDS, 3 * longest):
             self._enter("stalled")
@@ -119,9 +159,9 @@ class Publication:
 
     def _tell(self) -> None:
         self._announced_at = self._clock.monotonic()
-        facts: Facts = {"media_sequence": self._written.media_sequence}
-        if self._written.segments:
-            newest = self._written.segments[-1]
+        facts: Facts = {"media_sequence": self._shown.media_sequence}
+        if self._shown.segments:
+            newest = self._shown.segments[-1]
             facts |= {"newest_at": newest.ended_at.isoformat(), "generation": newest.generation}
         if self.state == "live":
             facts["delay_seconds"] = round(self._delay_seconds, 3)

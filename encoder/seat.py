@@ -11,7 +11,8 @@ from typing import Final
 from encoder import figures
 from encoder.camera import HAND_OVER_SECONDS, Camera
 from encoder.generation import FLUSH_SECONDS
-from encoder.loop import Loop
+from encoder.loop import Callback, Loop
+from encoder.places import Stores
 from encoder.publication import Facts
 from encoder.traces import SegmentTraces
 from encoder.turns import Turns
@@ -32,7 +33,13 @@ class CameraSeat:
     """One camera, held."""
 
     def __init__(
-        self, name: str, context: WorkerContext, link: Link, loop: Loop, turns: Turns
+        self,
+        name: str,
+        context: WorkerContext,
+        link: Link,
+        loop: Loop,
+        turns: Turns,
+        stores: Stores,
     ) -> None:
         """Take it. Raises SeatTaken, Unavailable."""
         self.name = name
@@ -43,18 +50,20 @@ class CameraSeat:
         self._context = context
         self._link = link
         self._loop = loop
+        log = context.log.bind(camera=name)
+        self._places = stores.places(name, self._on_loop, log)
         self._camera = Camera(
             name,
-            context.settings,
+            self._places,
             loop,
             turns,
             self._announce,
             link.send_to_lost,
             context.clock,
-            context.log.bind(camera=name),
+            log,
         )
         if context.tracer is not None:
-            self._camera.traces = SegmentTraces(context.tracer)
+            self._camera.trace(SegmentTraces(context.tracer))
         self._subscription = link.consume(
             encoder_queue(name),
             prefetch=PREFETCH,
@@ -62,7 +71,15 @@ class CameraSeat:
             on_delivery=self._deliver,
             on_closed=self._lost,
         )
-        loop.call(None, partial(loop.add, self._camera))
+        self._places.ready(partial(loop.call, None, self._begin))
+
+    def _begin(self) -> None:
+        """On the loop's thread."""
+        if self._camera.ended is None:
+            self._loop.add(self._camera)
+
+    def _on_loop(self, callback: Callback) -> None:
+        self._loop.call(self._camera, callback)
 
     @property
     def state(self) -> str:
@@ -105,6 +122,9 @@ class CameraSeat:
         return self._camera.done.wait(max(0.0, left))
 
     def _deliver(self, delivery: Delivery) -> None:
+        self._places.fetch(delivery, partial(self._arrive, delivery))
+
+    def _arrive(self, delivery: Delivery) -> None:
         self._arrived.append(delivery)
         if not self._called:
             self._called = True

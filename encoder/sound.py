@@ -8,7 +8,7 @@ from typing import Final
 
 from encoder.cursor import begins_fragment
 from encoder.silence import SoundTrack, sound_format
-from shared.framestore import FrameReader
+from shared.framestore import FragmentReader
 from shared.messages import Batch
 from shared.transport import PACKET_BYTES
 
@@ -19,7 +19,7 @@ SEARCHED_PACKETS: Final = 80_000
 class FedSound:
     """Says which silence is to be fed around each batch."""
 
-    def __init__(self, reader: FrameReader) -> None:
+    def __init__(self, reader: FragmentReader) -> None:
         self._reader = reader
         self._track: SoundTrack | None = None
 

@@ -10,6 +10,7 @@ import os
 import threading
 
 from encoder.loop import Loop
+from encoder.places import Stores
 from encoder.seat import CameraSeat
 from encoder.turns import Turns
 from shared.child import find_program
@@ -38,12 +39,13 @@ class EncoderWorker:
             loop.start()
             context.health.follow(loop)
             turns = Turns(context.clock)
+            stores = Stores(settings, context.clock, context.log)
             seats = Seats(
                 link,
                 Stage.ENCODER,
                 [camera.id for camera in settings.cameras],
                 encoder_queue,
-                lambda camera: CameraSeat(camera, context, link, loop, turns),
+                lambda camera: CameraSeat(camera, context, link, loop, turns, stores),
                 max_cameras=settings.seats.max_cameras,
                 clock=context.clock,
                 log=context.log,
@@ -55,6 +57,7 @@ class EncoderWorker:
             finally:
                 reason = "the worker stops" if stop.is_set() else "the link is lost"
                 self._release(seats, reason, in_order=stop.is_set())
+                stores.close()
                 if loop.stop():  # while its thread is stuck this process is not well
                     context.health.unfollow(loop)
 
@@ -62,13 +65,14 @@ class EncoderWorker:
         """Raises Misconfigured where waiting would not help."""
         for program in ("ffmpeg", "setpriv"):
             find_program(program)
-        root = self._context.settings.live.root
+        live = self._context.settings.live
+        root, key = live.root, "live.url" if live.bucket is None else "live.spool"
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Misconfigured(f"live.url: {root}: {error.strerror}") from error
+            raise Misconfigured(f"{key}: {root}: {error.strerror}") from error
         if not os.access(root, os.W_OK):
-            raise Misconfigured(f"live.url: {root} cannot be written by this user")
+            raise Misconfigured(f"{key}: {root} cannot be written by this user")
 
     def _turn(self, link: Link, loop: Loop, seats: Seats) -> None:
         if self._context.thawed() or loop.froze.is_set():

@@ -4,7 +4,7 @@ Each ends when its successor has begun an epoch, when its own epoch ends, or whe
 nobody waits for it. Used by the main loop's thread.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,12 @@ class _Departure:
 class Departures:
     """The cameras that one worker is handing over."""
 
-    def __init__(self, root: Path, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, root: Path, clock: Clock, log: Log, elsewhere: Callable[[str], str] | None = None
+    ) -> None:
+        """`elsewhere` says the newest epoch of a camera that is known of on other hosts."""
         self._root = root
+        self._elsewhere = elsewhere
         self._reader = FrameReader(root)
         self._clock = clock
         self._log = log
@@ -106,6 +110,8 @@ class Departures:
             self._end(departure, f"{departure.reason}, and nobody came")
 
     def _is_followed(self, camera: str, newest: str) -> bool:
+        if self._elsewhere is not None and self._elsewhere(camera) > newest:
+            return True
         try:
             return newest_epoch(self._reader, camera) > newest
         except Unavailable:

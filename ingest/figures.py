@@ -31,7 +31,9 @@ UNREPORTED = Counter(
     "Times a note of deleted fragments could not be made a custody record.",
     ["camera"],
 )
+DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
 STORE_BYTES = Gauge("cradle_ingest_frame_store_bytes", "Bytes in the frame store.")
+SPOOL_BYTES = Gauge("cradle_ingest_spool_bytes", "Bytes that wait for an upload.")
 SURVIVED = Counter(
     "cradle_ingest_survived_faults_total", "Faults of ours that a loop went on after.", ["loop"]
 )

@@ -15,17 +15,19 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-from prometheus_client import Counter
-
 from ingest import figures
+from ingest.bucketjanitor import BucketJanitor
+from ingest.choice import GIB, choose
 from ingest.confirmation import Confirmation
+from ingest.lines import read_cursor
 from ingest.losses import Losses
-from ingest.outbox import read_cursor
+from ingest.outbox import CURSOR_NAME
 from ingest.recovery import recover
 from ingest.shelf import Kept, Shelf
+from shared.bucketframes import BucketFrames
 from shared.clock import Clock
 from shared.config import Settings
 from shared.errors import CradleError, Unavailable
@@ -34,7 +36,6 @@ from shared.log import Log
 from shared.objectstore import ObjectStore
 
 TURN_SECONDS = 30.0
-GIB = 1024**3
 RESERVE_BYTES = GIB
 """So much is kept free by deleting what is stored; ..."""
 LEAST_BYTES = 32 * 1024**2
@@ -42,18 +43,27 @@ LEAST_BYTES = 32 * 1024**2
 FORGOTTEN_SECONDS = 3600.0
 """A camera that is in no configuration and has been silent for so long has no writer."""
 
-DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
-
 
 class Janitor:
     """Cleans after the cameras of one worker, on a thread of its own."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, clock: Clock, log: Log) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        clock: Clock,
+        log: Log,
+        bucket: BucketFrames | None = None,
+    ) -> None:
+        """`bucket` is the frame store, if the folder is only its spool."""
         self._settings = settings.frames
         self._configured = {camera.id for camera in settings.cameras}
         self._root = settings.frames.root
         self._confirmation = Confirmation(self._root, store, log)
-        self._losses = Losses(self._root, store, log)
+        self._losses = Losses(self._root, store, log, [] if bucket is None else [bucket])
+        self._bucket: BucketJanitor | None = None
+        if bucket is not None:
+            self._bucket = BucketJanitor(settings, bucket, store, self._losses, clock, log)
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
@@ -106,8 +116,8 @@ class Janitor:
                     raise Unavailable(f"epochs {', '.join(shelf.unread)} cannot be read")
         kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
-        figures.STORE_BYTES.set(total)
-        over = max(total - self._settings.quota_gib * GIB, missing_room(self._root, LEAST_BYTES))
+        (figures.STORE_BYTES if self._bucket is None else figures.SPOOL_BYTES).set(total)
+        over = max(total - self._settings.root_gib * GIB, missing_room(self._root, LEAST_BYTES))
         wanted = max(over, missing_room(self._root, RESERVE_BYTES))
         share = own / total if total else 0  # the other workers do their part
         chosen = choose(
@@ -125,6 +135,11 @@ class Janitor:
         for shelf in seen:
             with self._alone(shelf.folder.name):
                 self._remove_empty_epochs(shelf)
+        if self._bucket is not None:
+            for camera in mine | self._bucket.forgotten():
+                with self._alone(camera):
+                    self._bucket.clean(camera)
+            figures.STORE_BYTES.set(self._bucket.bytes)
         self._losses.report(mine)
 
     @contextmanager
@@ -151,7 +166,7 @@ class Janitor:
                     deleted += 1
                 except OSError as error:  # the others need not stay for it
                     failure = error
-        DELETED.labels(reason).inc(deleted)
+        figures.DELETED.labels(reason).inc(deleted)
         tell = self._log.error if unstored and deleted else self._log.info
         tell(
             "fragments deleted",
@@ -184,7 +199,7 @@ class Janitor:
     def _remove_empty_epochs(self, shelf: Shelf) -> None:
         """Those that were published whole, or are too old for anybody to wait for."""
         try:
-            published = read_cursor(shelf.folder).epoch
+            published = read_cursor(shelf.folder / CURSOR_NAME).epoch
         except (ValueError, KeyError, TypeError):
             published = ""
         now = self._clock.now().timestamp()
@@ -205,38 +220,6 @@ class Janitor:
                     count=left,
                 )
             shutil.rmtree(folder)
-
-
-def choose(
-    kept: list[Kept],
-    now: datetime,
-    *,
-    keep_stored: timedelta,
-    retention: timedelta,
-    over_bytes: float,
-    wanted_bytes: float = 0,
-) -> dict[str, list[Kept]]:
-    """Which fragments must go now, by reason. Pure.
-
-    So many bytes must go, whatever they are, and so many are to go if what is stored suffices.
-    """
-    chosen: dict[str, list[Kept]] = {"stored": [], "retention": [], "quota": []}
-    rest: list[Kept] = []
-    for each in kept:
-        if each.stored_at is not None and now - each.stored_at > keep_stored:
-            chosen["stored"].append(each)
-        elif now - each.starts_at > retention:
-            chosen["retention"].append(each)
-        else:
-            rest.append(each)
-    gone_bytes = sum(each.bytes for group in chosen.values() for each in group)
-    for each in sorted(rest, key=lambda each: (not each.stored, each.starts_at)):
-        limit = max(over_bytes, wanted_bytes) if each.stored else over_bytes
-        if gone_bytes >= limit:
-            break
-        chosen["quota"].append(each)
-        gone_bytes += each.bytes
-    return chosen
 
 
 def missing_room(root: Path, most_bytes: int) -> int:

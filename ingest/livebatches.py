@@ -7,12 +7,13 @@ for a camera with few key frames is seconds away. One that has them knows them b
 
 import threading
 from collections.abc import Set
+from datetime import datetime
 from typing import Final
 
 from ingest import figures
 from ingest.traces import FragmentTraces
 from shared.link import Link
-from shared.messages import Batch
+from shared.messages import Batch, Fragment
 from shared.topology import FRAMES, batch_key
 
 MOST: Final = 64
@@ -60,3 +61,20 @@ class LiveBatches:
     def _publish(self, link: Link, batch: Batch) -> None:
         headers = None if self._traces is None else self._traces.of_batch(batch)
         link.publish(FRAMES, batch_key(batch.camera), batch.to_body(), headers=headers)
+
+
+def whole(fragment: Fragment, now: datetime) -> Batch:
+    """A fragment as one batch: where nothing grows, live is told when it is there whole, `now`."""
+    return Batch(
+        camera=fragment.camera,
+        epoch=fragment.epoch,
+        fragment=fragment.fragment,
+        path=fragment.path,
+        part=0,
+        offset=0,
+        bytes=fragment.bytes,
+        frames=fragment.frames,
+        captured_at=fragment.captured_at,
+        written_at=now,
+        stream=fragment.stream,
+    )

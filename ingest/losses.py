@@ -20,6 +20,7 @@ from ingest.shelf import Kept
 from shared.clipfolder import ClipFolder, days_between
 from shared.custody import FragmentsLost, write_custody
 from shared.errors import BadMessage, CradleError, StoreUnavailable
+from shared.framestore import FrameReader, FrameStore
 from shared.identity import fragment_path, parse_clip_key
 from shared.log import Log
 from shared.messages import CameraId, EpochId, FragmentNumber, ShortText, Stage
@@ -56,8 +57,12 @@ class Note(BaseModel):
 class Losses:
     """The notes of one frame store. Used by one thread."""
 
-    def __init__(self, root: Path, store: ObjectStore, log: Log) -> None:
+    def __init__(
+        self, root: Path, store: ObjectStore, log: Log, frames: Sequence[FrameStore] = ()
+    ) -> None:
+        """A fragment is still there if it is in `root`, or in one of `frames`."""
         self._root = root
+        self._frames = (FrameReader(root), *frames)
         self._store = store
         self._log = log
         self._unwritten: list[Note] = []
@@ -94,6 +99,7 @@ class Losses:
         while self._unwritten:
             note = self._unwritten[0]
             path = self._root / note.camera / note.name
+            path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 file.write(note.model_dump_json().encode())
@@ -131,7 +137,8 @@ class Losses:
             )
 
     def _is_there(self, note: Note, number: int) -> bool:
-        return (self._root / fragment_path(note.camera, note.epoch, number)).exists()
+        path = fragment_path(note.camera, note.epoch, number)
+        return any(frames.sizes([path]) != [None] for frames in self._frames)
 
     def _committed(self, note: Note) -> Ranges:
         """Fragments of the note's epoch that committed clips hold.

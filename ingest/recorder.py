@@ -9,17 +9,19 @@ capture still closes is published by the next holder, or, if none came, when thi
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 from ingest import figures
 from ingest.camera import CLOSE_AGAIN_SECONDS, Capture, Surroundings
 from ingest.departures import Departures
 from ingest.index import Index
 from ingest.janitor import Janitor
-from ingest.livebatches import LiveBatches
+from ingest.livebatches import LiveBatches, whole
 from ingest.open import open_feed
 from ingest.outbox import Outbox
 from ingest.pulse import Pulse
 from ingest.recording import BrokenEpoch, Outlets
+from ingest.remote import Remote
 from ingest.sampling import Sampler
 from ingest.traces import FragmentTraces
 from shared.config import CameraSettings
@@ -34,6 +36,8 @@ STOP_SECONDS = 8.0
 GATHER_SECONDS = 3.0
 """Closed fragments are published this often, those of all cameras together: nobody waits for one,
 and a few at once cost every stage on their way little more than one."""
+LIVE_SECONDS = 10.0
+"""What was uploaded later than this after its end is no news."""
 TELL_SECONDS = 10.0
 """How each camera is, is told again this often."""
 
@@ -62,11 +66,30 @@ class Recorder:
         """Cameras whose outbox must not wait for the next gathering."""
         self._spared: list[tuple[float, BrokenEpoch]] = []
         """Epochs that a leaver still writes, and when (monotonic) they are closed for it."""
-        self.departures = Departures(self._root, context.clock, self._log)
         self._check()
         store = ObjectStore(self._settings.archive)
+        place = self._settings.frames.bucket
+        self._remote: Remote | None = None
+        if place is not None:
+            self._remote = Remote(
+                self._settings, place, self._on_uploaded, context.clock, self._log
+            )
+            for camera in self._remote.cameras():
+                self._outboxes[camera] = self._outbox(camera)
+        self.departures = Departures(
+            self._root,
+            context.clock,
+            self._log,
+            None if self._remote is None else self._remote.newest,
+        )
         self._index = Index(self._root, self._on_line, context.clock, self._log)
-        self._janitor = Janitor(self._settings, store, context.clock, self._log)
+        self._janitor = Janitor(
+            self._settings,
+            store,
+            context.clock,
+            self._log,
+            None if self._remote is None else self._remote.frames,
+        )
         self.pulse = Pulse(context.clock, self._settings.broker.heartbeat_seconds)
         self._surroundings = Surroundings(
             root=self._root,
@@ -93,8 +116,9 @@ class Recorder:
 
     def start(self) -> None:
         """Start the threads that serve all captures."""
-        for thread in (self._index, self._janitor, self.pulse):
-            thread.start()
+        for thread in (self._index, self._janitor, self.pulse, self._remote):
+            if thread is not None:
+                thread.start()
 
     def turn(self) -> None:
         """To be called each turn of the main loop."""
@@ -105,6 +129,8 @@ class Recorder:
                 self._context.health.set(camera, self._states[camera])
         for camera in self.departures.turn():
             self._forget(camera)
+        if self._remote is not None:
+            self._context.health.set("frames", self._remote.uploads.trouble)
         self._close_spared()
         self._tell_again()
 
@@ -144,7 +170,9 @@ class Recorder:
         return capture
 
     def _outbox(self, camera: str) -> Outbox:
-        return Outbox(self._root, camera, self._context.clock, self._log, self._traces)
+        limit = None if self._remote is None else partial(self._remote.uploads.cursor, camera)
+        clock, log = self._context.clock, self._log
+        return Outbox(self._root, camera, clock, log, limit, self._traces)
 
     def hand_over(self, camera: str, reason: str) -> bool:
         """Let a camera's capture record on while its seat is freed for another worker.
@@ -191,10 +219,14 @@ class Recorder:
         outboxes += [self._outbox(camera) for camera in self.departures.unfollowed]
         if not self._index.stop(STOP_SECONDS):
             self._log.warning("index not worked off, left to recovery", action="index.unfinished")
+        if self._remote is not None and not self._remote.uploads.finish(STOP_SECONDS):
+            self._log.warning("spool not worked off, left to the next", action="upload.unfinished")
         if self.link is not None:
             self._say_the_rest(self.link, outboxes)
         self.pulse.stop()
         self._janitor.stop(1.0)
+        if self._remote is not None:
+            self._remote.stop()
 
     # -- outboxes -----------------------------------------------------------------------------
 
@@ -245,15 +277,30 @@ class Recorder:
     def _on_batch(self, batch: Batch) -> None:
         figures.BYTES.labels(batch.camera).inc(batch.bytes)
         figures.FRAMES.labels(batch.camera).inc(batch.frames)
-        self._live.say(batch)
+        if self._remote is None:
+            self._live.say(batch)
 
     def _on_line(self, record: Fragment | EpochEnd) -> None:
+        if isinstance(record, Fragment):
+            figures.FRAGMENTS.labels(record.camera).inc()
+            if self._traces is not None:
+                self._traces.written(record)
+        if self._remote is None:
+            self._is_readable(record)
+        else:
+            self._remote.uploads.add(record)
+
+    def _on_uploaded(self, record: Fragment | EpochEnd) -> None:
+        """It lies in the bucket: others can read it now. Fragments are the batches there."""
+        now = self._context.clock.now()
+        if isinstance(record, Fragment) and (now - record.ends_at).total_seconds() < LIVE_SECONDS:
+            self._live.say(whole(record, now))
+        self._is_readable(record)
+
+    def _is_readable(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, EpochEnd):
             self._hurried.add(record.camera)
             return
-        figures.FRAGMENTS.labels(record.camera).inc()
-        if self._traces is not None:
-            self._traces.written(record)
         sampler, link = self._samplers.get(record.camera), self.link
         if self._settings.analysis.provider == "off" or sampler is None:
             return

@@ -16,8 +16,10 @@ from shared.ranges import Ranges
 STORED_NAME = "stored.txt"
 
 
-def note_stored(root: Path, body: bytes) -> bool:
+def note_stored(root: Path, body: bytes, *, make: bool = False) -> bool:
     """Write an `archiver.<camera>.stored` event down; False if its epoch is not here any more.
+
+    With `make` the epoch's folder is made: `root` holds nothing but such words.
 
     Raises BadMessage for any other event.
     """
@@ -30,6 +32,8 @@ def note_stored(root: Path, body: bytes) -> bool:
     if not re.fullmatch(EPOCH_PATTERN, epoch) or not 0 <= first <= last:
         raise BadMessage("a stored event must name an epoch and a range")
     folder = root / event.camera / epoch
+    if make:
+        folder.mkdir(parents=True, exist_ok=True)
     if not folder.is_dir():
         return False
     with (folder / STORED_NAME).open("a", encoding="ascii") as file:

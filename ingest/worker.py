@@ -331,7 +331,8 @@ class IngestWorker:
         while self._stored:
             delivery = self._stored.popleft()
             try:
-                note_stored(self._settings.frames.root, delivery.body)
+                frames = self._settings.frames
+                note_stored(frames.words, delivery.body, make=frames.bucket is not None)
             except BadMessage as error:
                 link.send_to_lost(delivery, str(error))
                 continue

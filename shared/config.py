@@ -25,6 +25,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared.bucketplace import BUCKET_PATTERN, BucketPlace, bucket_place, check_place
 from shared.configfile import ENV_DELIMITER, ENV_PREFIX, BadConfiguration, sentences, unknown_names
 from shared.configfile import read_mapping as read_mapping  # noqa: PLC0414 - for callers
 from shared.errors import Misconfigured
@@ -60,7 +61,18 @@ class BrokerSettings(Section):
 
 
 class FrameSettings(Section):
-    url: str = Field("file:///var/lib/cradle/frames", description="Where fragments are kept.")
+    url: str = Field(
+        "file:///var/lib/cradle/frames",
+        description="Where fragments are kept: file:///a/folder, or s3://bucket/prefix on the "
+        "archive's server, for stages on different hosts.",
+    )
+    spool: str = Field(
+        "file:///var/lib/cradle/spool",
+        description="With an s3:// url: folder of ingest alone, for what is not uploaded yet.",
+    )
+    spool_gib: float = Field(
+        20, gt=0, description="With an s3:// url: at this size of the spool the oldest go."
+    )
     batch_seconds: float = Field(
         0.5, ge=0.1, le=5, description="How often a growing fragment is written and announced."
     )
@@ -76,17 +88,45 @@ class FrameSettings(Section):
 
     @field_validator("url")
     @classmethod
+    def _is_place(cls, url: str) -> str:
+        return check_place(url)
+
+    @field_validator("spool")
+    @classmethod
     def _is_folder(cls, url: str) -> str:
         return _folder_url(url)
 
     @property
+    def bucket(self) -> BucketPlace | None:
+        """Where fragments are kept, unless in a folder."""
+        return bucket_place(self.url)
+
+    @property
     def root(self) -> Path:
-        """Folder of a `file://` store."""
-        return file_path(self.url)
+        """The folder that ingest writes to: the store itself, or its spool."""
+        return file_path(self.url) if self.bucket is None else file_path(self.spool) / "frames"
+
+    @property
+    def words(self) -> Path:
+        """The folder where ingest notes what is said to be stored."""
+        return self.root if self.bucket is None else file_path(self.spool) / "words"
+
+    @property
+    def root_gib(self) -> float:
+        """At this size of `root` the oldest go."""
+        return self.quota_gib if self.bucket is None else self.spool_gib
 
 
 class LiveSettings(Section):
-    url: str = Field("file:///var/lib/cradle/live", description="Where HLS is written.")
+    url: str = Field(
+        "file:///var/lib/cradle/live",
+        description="Where HLS is published: file:///a/folder, or s3://bucket/prefix on the "
+        "archive's server, in a bucket of its own.",
+    )
+    spool: str = Field(
+        "file:///var/lib/cradle/live-spool",
+        description="With an s3:// url: folder of the encoder alone, for ffmpeg to write in.",
+    )
     segment_seconds: float = Field(
         1, ge=0.5, le=10, description="Length aimed at; a segment is never shorter than the GOP."
     )
@@ -97,13 +137,23 @@ class LiveSettings(Section):
 
     @field_validator("url")
     @classmethod
+    def _is_place(cls, url: str) -> str:
+        return check_place(url)
+
+    @field_validator("spool")
+    @classmethod
     def _is_folder(cls, url: str) -> str:
         return _folder_url(url)
 
     @property
+    def bucket(self) -> BucketPlace | None:
+        """Where HLS is published, unless in a folder."""
+        return bucket_place(self.url)
+
+    @property
     def root(self) -> Path:
-        """Folder of a `file://` live output."""
-        return file_path(self.url)
+        """The folder that the encoder writes to: what is published, or its spool."""
+        return file_path(self.url if self.bucket is None else self.spool)
 
 
 class ArchiveSettings(Section):
@@ -111,7 +161,7 @@ class ArchiveSettings(Section):
     access_key: str = Field("cradle", description="S3 access key.")
     secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
     bucket: str = Field(
-        "cradle", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of the clips."
+        "cradle", pattern=rf"^{BUCKET_PATTERN}$", description="Bucket of the clips."
     )
     region: str = Field("us-east-1", description="S3 region; most own servers ignore it.")
     clip_seconds: int = Field(600, ge=5, le=900, description="Length of a clip's wall-clock slot.")
@@ -338,6 +388,16 @@ class Settings(BaseSettings):
         return name
 
     @model_validator(mode="after")
+    def _buckets_differ(self) -> Self:
+        """What is replaced all the time must not share a bucket with what never may be."""
+        live, frames = self.live.bucket, self.frames.bucket
+        if live is not None:
+            for other, key in ((self.archive.bucket, "archive.bucket"), (frames, "frames.url")):
+                if live.bucket == (other.bucket if isinstance(other, BucketPlace) else other):
+                    raise ValueError(f"live.url: needs a bucket of its own, not that of {key}")
+        return self
+
+    @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
         seen: set[str] = set()
         for camera in self.cameras:
@@ -349,6 +409,13 @@ class Settings(BaseSettings):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+    @property
+    def buckets(self) -> dict[str, str]:
+        """The buckets that are used, by the key that names each."""
+        places = {"frames.url": self.frames.bucket, "live.url": self.live.bucket}
+        named = {key: place.bucket for key, place in places.items() if place is not None}
+        return {"archive.bucket": self.archive.bucket, **named}
 
     def camera(self, camera_id: str) -> CameraSettings | None:
         return next((camera for camera in self.cameras if camera.id == camera_id), None)

@@ -20,24 +20,31 @@ KEPT_CONNECTIONS: Final = 16
 """Of all threads together; beyond, a connection is closed after its request and urllib3 warns."""
 
 
-class CreateOnlyPool(urllib3.PoolManager):
-    """Makes the PUT of an object and the completion of a multipart upload conditional.
+class ImpatientPool(urllib3.PoolManager):
+    """Gives up in time."""
 
-    Not the PUT of a part or of the bucket itself: neither creates an object.
-    """
-
-    def __init__(self, bucket: str) -> None:
+    def __init__(self, read_seconds: float = READ_SECONDS, retries: int = RETRIES) -> None:
         super().__init__(
             maxsize=KEPT_CONNECTIONS,
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
             retries=urllib3.Retry(
-                RETRIES,
+                retries,
                 backoff_factor=0.2,
                 status_forcelist=[500, 502, 503, 504],
                 raise_on_status=False,
                 respect_retry_after_header=False,  # it may ask for hours
             ),
         )
+
+
+class CreateOnlyPool(ImpatientPool):
+    """Makes the PUT of an object and the completion of a multipart upload conditional.
+
+    Not the PUT of a part or of the bucket itself: neither creates an object.
+    """
+
+    def __init__(self, bucket: str, read_seconds: float = READ_SECONDS) -> None:
+        super().__init__(read_seconds)
         self._bucket = bucket
         self._undecided: set[str] = set()
 

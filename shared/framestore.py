@@ -1,7 +1,9 @@
-"""The frame store, as its readers see it.
+"""The frame store, as its readers see it; and the one that is a folder.
 
     <root>/<camera>/<epoch>/000000.ts     one fragment, growing or closed
     <root>/<camera>/<epoch>/index.jsonl   one line for each closed fragment, then one for the end
+
+The one that is a bucket is in `bucketframes.py`.
 
 Only ingest writes here (`ingest/recording.py`) and deletes (`ingest/janitor.py`). A fragment is
 closed when its index line exists: its bytes were on the disk before. The index holds the messages
@@ -11,10 +13,11 @@ Paths come from messages and are checked against the one form that identity give
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shared.errors import BadFragment, BadMessage, FragmentGone, Unavailable
 from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
@@ -37,6 +40,65 @@ class EpochIndex:
     """Length of the part of the index that could be read."""
     torn: bool
     """The index ends in a line that was never finished: its writer died."""
+    apart: frozenset[int] = frozenset()
+    """Fragments that are there and are left out of `fragments`, since they were known."""
+
+
+class FragmentReader(Protocol):
+    """Gives the bytes of fragments."""
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes.
+
+        Raises FragmentGone, BadFragment if it is shorter, BadMessage for a path of another form,
+        StoreUnavailable.
+        """
+        ...
+
+    def copy_to(self, path: str, offset: int, length: int, out_fd: int) -> int:
+        """Copy bytes to `out_fd`; says how many fitted. Raises BlockingIOError if none does now,
+        and as `read` does."""
+        ...
+
+    def sizes(self, paths: Sequence[str]) -> list[int | None]:
+        """How many bytes fragments of one epoch have, None where there is none.
+
+        Raises StoreUnavailable, OSError, BadMessage.
+        """
+        ...
+
+
+class FrameStore(FragmentReader, Protocol):
+    """What its readers ask of a frame store. Safe to use from many threads."""
+
+    def cameras(self) -> list[str]:
+        """Cameras that have something here, sorted."""
+        ...
+
+    def epochs(self, camera: str) -> list[str]:
+        """Epochs of a camera that have something here, oldest first."""
+        ...
+
+    def names(self, camera: str, epoch: str) -> frozenset[str]:
+        """Names of what is there of an epoch. Raises Unavailable if this is not certain."""
+        ...
+
+    def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
+        """What is closed of an epoch. Fragments in `known` may be left out, and are then `apart`.
+
+        Raises Unavailable.
+        """
+        ...
+
+    def used_bytes(self) -> int:
+        """Bytes of all fragments."""
+        ...
+
+
+def check_path(path: str) -> None:
+    """Raises BadMessage if this is no path of a fragment."""
+    if _PATH.fullmatch(path) is None:
+        raise BadMessage(f"path {path[:80]!r} is not one of the frame store")
 
 
 class FrameReader:
@@ -47,9 +109,18 @@ class FrameReader:
 
     def local_path(self, path: str) -> Path:
         """The file of a reference's path. Raises BadMessage for any other form of path."""
-        if _PATH.fullmatch(path) is None:
-            raise BadMessage(f"path {path[:80]!r} is not one of the frame store")
+        check_path(path)
         return self._root / path
+
+    def sizes(self, paths: Sequence[str]) -> list[int | None]:
+        """As `FrameStore` says."""
+        return [self._size(path) for path in paths]
+
+    def _size(self, path: str) -> int | None:
+        try:
+            return self.local_path(path).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. Raises FragmentGone, BadFragment if the file is shorter."""
@@ -107,8 +178,12 @@ class FrameReader:
             raise Unavailable(f"the frame store of {camera} is not there: no index of {epoch}")
         return names
 
-    def closed(self, camera: str, epoch: str) -> EpochIndex:
-        """The index of an epoch; empty if it has none yet. Raises Unavailable."""
+    def used_bytes(self) -> int:
+        """As `FrameStore` says."""
+        return store_bytes(self._root)
+
+    def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
+        """The index of an epoch, whole; empty if it has none yet. Raises Unavailable."""
         try:
             data = (self._root / camera / epoch / INDEX_NAME).read_bytes()
         except FileNotFoundError:

@@ -30,7 +30,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from shared.config import ArchiveSettings
-from shared.createonly import CreateOnlyPool
+from shared.createonly import CreateOnlyPool, ImpatientPool
 from shared.errors import AlreadyExists, CradleError, Misconfigured, Refused, StoreUnavailable
 
 PART_BYTES: Final = 5 * 1024 * 1024
@@ -61,10 +61,11 @@ class _NoSuchKey(Refused):
 _MEANINGS: Final[tuple[tuple[set[str], type[CradleError], str], ...]] = (
     ({"NoSuchKey", "NoSuchObject"}, _NoSuchKey, "{key}: no such object"),
     ({"PreconditionFailed"}, AlreadyExists, "{key} is there already"),
+    ({"InvalidRange"}, Refused, "{key}: is shorter"),
     (
         {"NoSuchBucket"},
         Misconfigured,
-        "archive.bucket: the {store} has no bucket {bucket}; create it",
+        "{named}: the {store} has no bucket {bucket}; create it",
     ),
     (
         {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"},
@@ -86,10 +87,20 @@ _MEANINGS: Final[tuple[tuple[set[str], type[CradleError], str], ...]] = (
 
 
 class ObjectStore:
-    """The bucket of one archive."""
+    """One bucket, in which nothing is ever replaced."""
 
-    def __init__(self, settings: ArchiveSettings) -> None:
-        """Connects to nothing yet. Raises Misconfigured."""
+    def __init__(
+        self,
+        settings: ArchiveSettings,
+        bucket: str | None = None,
+        *,
+        named: str = "archive.bucket",
+        pool: ImpatientPool | None = None,
+    ) -> None:
+        """Connects to nothing yet. Raises Misconfigured.
+
+        `bucket` is another one than the archive's, which the configuration names in `named`.
+        """
         for name, value in (
             ("access_key", settings.access_key),
             ("secret_key", settings.secret_key.get_secret_value()),
@@ -98,7 +109,8 @@ class ObjectStore:
                 raise Misconfigured(f"archive.{name}: is missing; add it")
         parts = urlsplit(settings.endpoint)
         self._where = f"object store {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._bucket = settings.bucket
+        self._bucket = bucket or settings.bucket
+        self._named = named
         try:
             self._client = Minio(
                 parts.netloc,
@@ -106,7 +118,7 @@ class ObjectStore:
                 secret_key=settings.secret_key.get_secret_value(),
                 secure=parts.scheme == "https",
                 region=settings.region,
-                http_client=CreateOnlyPool(settings.bucket),
+                http_client=pool or CreateOnlyPool(self._bucket),
             )
         except ValueError as error:  # of the library, for an address that it cannot use
             raise Misconfigured(f"archive.endpoint: {error}") from error
@@ -231,6 +243,22 @@ class ObjectStore:
             ) as response,
         ):
             yield from response.stream(PIECE_BYTES)
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """At most `length` bytes of an object from `offset` on; None if there is no such object.
+
+        Raises Refused if it ends before `offset`.
+        """
+        try:
+            with (
+                self._translated(),
+                closing(
+                    self._client.get_object(self._bucket, key, offset=offset, length=length)
+                ) as response,
+            ):
+                return response.read(length)
+        except _NoSuchKey:
+            return None
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         """The objects whose key begins with `prefix`, sorted by key; after `start_after` only.
@@ -370,6 +398,7 @@ class ObjectStore:
                     sentence.format(
                         store=self._where,
                         bucket=self._bucket,
+                        named=self._named,
                         key=key,
                         code=code,
                         message=error.message,

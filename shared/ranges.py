@@ -21,8 +21,14 @@ class Ranges:
         self._firsts[begin:end] = [first]
         self._lasts[begin:end] = [last]
 
-    def __contains__(self, number: int) -> bool:
-        return self.covers(number, number)
+    def copy(self) -> "Ranges":
+        """A set of its own, with the same numbers."""
+        same = Ranges()
+        same._firsts, same._lasts = list(self._firsts), list(self._lasts)
+        return same
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and self.covers(number, number)
 
     def covers(self, first: int, last: int) -> bool:
         """Whether every number of `first`..`last` is in the set."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from encoder.camera import Camera
 from encoder.loop import Loop
+from encoder.places import local_places
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.turns import Turns
 from ingest.demuxed import DemuxedFeed
@@ -198,7 +199,7 @@ def stand_beside(settings: Settings, clock: Clock, loop: Loop, name: str) -> Ite
     refused: list[str] = []
     camera = Camera(
         name,
-        settings,
+        local_places(settings, name, clock),
         loop,
         Turns(clock),
         lambda event, facts: events.append((event, dict(facts))),

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +26,12 @@ from numpy.typing import NDArray
 
 from deploy.local.ports import free_ports
 from deploy.local.status import fetch
+from shared.bucketframes import BucketFrames
+from shared.bucketplace import bucket_place
 from shared.config import ArchiveSettings
-from shared.framestore import FrameReader
+from shared.errors import CradleError
+from shared.framestore import FrameReader, FrameStore
+from shared.livestore import LiveStore
 from shared.manifest import Manifest, read_manifest
 from shared.objectstore import ObjectStore
 from tests.support import eventually
@@ -53,9 +58,9 @@ def archived_in(store: ObjectStore, camera: str) -> list[tuple[str, int]]:
     )
 
 
-def closed_in(frames: Path, camera: str) -> list[tuple[str, int]]:
+def closed_in(frames: Path | FrameStore, camera: str) -> list[tuple[str, int]]:
     """(epoch, fragment) of everything that is closed in a frame store."""
-    reader = FrameReader(frames)
+    reader = FrameReader(frames) if isinstance(frames, Path) else frames
     return [
         (epoch, fragment.fragment)
         for epoch in reader.epochs(camera)
@@ -76,7 +81,18 @@ class Line:
 
     @property
     def frames(self) -> Path:
+        """The frame store, or where the spools of a bucket's writers lie."""
         return self.folder / "frames"
+
+    @cached_property
+    def frame_store(self) -> FrameStore:
+        place = bucket_place(self.config["frames"]["url"])
+        return FrameReader(self.frames) if place is None else BucketFrames(self.archive, place)
+
+    @cached_property
+    def live_store(self) -> LiveStore | None:
+        place = bucket_place(self.config["live"]["url"])
+        return None if place is None else LiveStore(self.archive, place)
 
     @property
     def live(self) -> Path:
@@ -105,6 +121,9 @@ class Line:
                     env={
                         **os.environ,
                         "CRADLE_METRICS__PORT": str(self.ports[name]),
+                        # as if each had a machine of its own
+                        "CRADLE_FRAMES__SPOOL": (self.frames / f"spool-{name}").as_uri(),
+                        "CRADLE_LIVE__SPOOL": (self.folder / f"live-{name}").as_uri(),
                         **self.environment,
                         **environment,
                     },
@@ -150,7 +169,7 @@ class Line:
 
     def fragments(self, camera: str) -> list[tuple[str, int]]:
         """(epoch, fragment) of everything that is closed in the frame store."""
-        return closed_in(self.frames, camera)
+        return closed_in(self.frame_store, camera)
 
     def archived(self, camera: str) -> list[tuple[str, int]]:
         """(epoch, fragment) of everything that manifests hold."""
@@ -167,7 +186,7 @@ class Line:
 
     def stored_counters(self, camera: str, read: ReadCounter = read_counter) -> list[int]:
         """Frame numbers in the frame store, in order of epoch and fragment."""
-        reader = FrameReader(self.frames)
+        reader = self.frame_store
         counters: list[int] = []
         for epoch in reader.epochs(camera):
             data = b"".join(
@@ -186,10 +205,12 @@ class Line:
 
     def playlist(self, camera: str) -> str:
         """The public playlist, empty before there is one."""
-        try:
-            return (self.live / camera / "index.m3u8").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
+        with suppress(FileNotFoundError, CradleError):
+            if self.live_store is None:
+                return (self.live / camera / "index.m3u8").read_text(encoding="utf-8")
+            key = f"{self.live_store.prefix}{camera}/index.m3u8"
+            return (self.live_store.read(key) or b"").decode()
+        return ""
 
     def media_sequence(self, camera: str) -> int:
         """Number of the segment behind the last one in the playlist; 0 before there is one."""

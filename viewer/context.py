@@ -15,6 +15,7 @@ from viewer.broker import Broker
 from viewer.frames import FramesUsed
 from viewer.hub import Hub
 from viewer.index import Index
+from viewer.livefiles import LiveFiles
 from viewer.sessions import Sessions
 from viewer.states import States
 
@@ -35,6 +36,7 @@ class Context:
     states: States
     broker: Broker
     frames_used: FramesUsed
+    live: LiveFiles
     clock: Clock
     log: Log
 

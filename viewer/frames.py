@@ -1,11 +1,12 @@
 """How much the frame store holds: counted when somebody asks, and remembered for a minute."""
 
 import threading
-from pathlib import Path
+from contextlib import suppress
 from typing import Final
 
 from shared.clock import Clock
-from shared.framestore import store_bytes
+from shared.errors import StoreUnavailable
+from shared.framestore import FrameStore
 
 FRESH_SECONDS: Final = 60.0
 """Each file is looked at: some ten thousand where the archive keeps up."""
@@ -14,8 +15,8 @@ FRESH_SECONDS: Final = 60.0
 class FramesUsed:
     """Safe to use from many threads; they wait for one that counts."""
 
-    def __init__(self, root: Path, clock: Clock) -> None:
-        self._root = root
+    def __init__(self, frames: FrameStore, clock: Clock) -> None:
+        self._frames = frames
         self._clock = clock
         self._lock = threading.Lock()
         self._counted_at = float("-inf")
@@ -26,5 +27,7 @@ class FramesUsed:
         with self._lock:
             now = self._clock.monotonic()
             if now - self._counted_at > FRESH_SECONDS:
-                self._bytes, self._counted_at = store_bytes(self._root), now
+                self._counted_at = now
+                with suppress(StoreUnavailable):  # then it is what it was
+                    self._bytes = self._frames.used_bytes()
             return self._bytes

@@ -1,14 +1,11 @@
-"""The live folder under the login: playlists and segments, and nothing else of it.
+"""Live output under the login: playlists and segments, and nothing else of it.
 
 Read by threads of its own: requests that wait for an object store that hangs hold up no picture.
 """
 
 import asyncio
-import os
 import re
-import stat
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -29,8 +26,6 @@ TYPES: Final = {
     "mp4": "video/mp4",
 }
 READERS: Final = 4
-MOST_BYTES: Final = 256 * 1024 * 1024
-"""No segment is as large."""
 _readers: Final = ThreadPoolExecutor(READERS, thread_name_prefix="live")
 _SEGMENT: Final = re.compile(r"(?:\d{6,12}|init)\.(?:ts|m4s|mp4)", re.ASCII)
 _GENERATION: Final = re.compile(EPOCH_PATTERN, re.ASCII)
@@ -40,7 +35,7 @@ _GENERATION: Final = re.compile(EPOCH_PATTERN, re.ASCII)
 async def playlist(camera: Camera, session: Watcher, request: Request) -> Response:
     """The HLS playlist of a camera."""
     here = context.of(request)
-    content = await _read(here.settings.live.root / camera / PLAYLIST)
+    content = await _read(here, f"{camera}/{PLAYLIST}")
     here.access.watched(session.user.name, camera, "live")
     return Response(content, media_type=TYPES["m3u8"])
 
@@ -52,26 +47,14 @@ async def segment(
     """A segment that the playlist names."""
     if not (_GENERATION.fullmatch(generation) and _SEGMENT.fullmatch(name)):
         raise no_such("segment")
-    path = context.of(request).settings.live.root / camera / generation / name
-    return Response(await _read(path), media_type=TYPES[path.suffix[1:]])
+    content = await _read(context.of(request), f"{camera}/{generation}/{name}")
+    return Response(content, media_type=TYPES[name.rpartition(".")[2]])
 
 
-async def _read(path: Path) -> bytes:
+async def _read(here: context.Context, name: str) -> bytes:
     """All of a file, at once: the next moment it may be another, or gone. Raises 404."""
     loop = asyncio.get_running_loop()
-    content = await loop.run_in_executor(_readers, _content, path)
+    content = await loop.run_in_executor(_readers, here.live.read, name)
     if content is None:
         raise no_such("live picture now")
     return content
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-                return None
-            return file.read()
-    except OSError:
-        return None

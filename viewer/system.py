@@ -62,8 +62,8 @@ class CameraFacts(BaseModel):
 class Disk(BaseModel):
     """Room where fragments are kept."""
 
-    total_bytes: int = Field(description="Size of the file system.")
-    free_bytes: int = Field(description="Free for us.")
+    total_bytes: int | None = Field(description="Size of the file system; null for a bucket.")
+    free_bytes: int | None = Field(description="Free for us; null for a bucket.")
     used_bytes: int = Field(description="In fragments, all cameras; up to a minute old.")
     quota_bytes: int = Field(description="What the frame store may take.")
 
@@ -169,13 +169,15 @@ def _last_error(here: Context, camera: str) -> tuple[str, datetime | None]:
 
 def _disk(here: Context) -> Disk | None:
     frames = here.settings.frames
-    try:
-        usage = shutil.disk_usage(frames.root)
-    except OSError:
-        return None
+    total = free = None
+    if frames.bucket is None:
+        try:
+            total, _, free = shutil.disk_usage(frames.root)
+        except OSError:
+            return None
     return Disk(
-        total_bytes=usage.total,
-        free_bytes=usage.free,
+        total_bytes=total,
+        free_bytes=free,
         used_bytes=here.frames_used.get(),
         quota_bytes=round(frames.quota_gib * 1024**3),
     )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from shared.bucketframes import open_frames
 from shared.objectstore import ObjectStore
 from shared.users import Users
 from shared.viewersettings import ViewerSettings
@@ -22,6 +23,7 @@ from viewer.feed import Feed
 from viewer.frames import FramesUsed
 from viewer.hub import Hub
 from viewer.index import FILE, Index
+from viewer.livefiles import open_live
 from viewer.reader import Reader
 from viewer.reading import Reading
 from viewer.server import Server
@@ -105,7 +107,8 @@ class ViewerWorker:
             hub=Hub(),
             states=states,
             broker=Broker([camera.id for camera in settings.cameras], states, clock),
-            frames_used=FramesUsed(settings.frames.root, clock),
+            frames_used=FramesUsed(open_frames(settings), clock),
+            live=open_live(settings, clock, worker.log),
             clock=clock,
             log=worker.log,
         )

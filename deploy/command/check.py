@@ -20,7 +20,13 @@ from deploy.command import connections
 from deploy.command.check_analysis import check_analysis
 from deploy.command.check_camera import camera_check
 from deploy.command.check_machine import check_file, check_machine
-from deploy.command.check_services import SERVICE_SECONDS, check_broker, check_store
+from deploy.command.check_services import (
+    SERVICE_SECONDS,
+    check_broker,
+    check_frames,
+    check_live,
+    check_store,
+)
 from deploy.command.finding import Check, Finding, State, from_error, side_by_side
 from deploy.local.broker import find_server
 from deploy.local.store import find_weed
@@ -30,7 +36,14 @@ from shared.config import Settings
 from shared.configfile import BadConfiguration
 from shared.errors import Misconfigured, MissingProgram
 
-KEYS_OF_UP: Final = ("broker.url", "archive.endpoint", "frames.url", "live.url")
+KEYS_OF_UP: Final = (
+    "broker.url",
+    "archive.endpoint",
+    "frames.url",
+    "frames.spool",
+    "live.url",
+    "live.spool",
+)
 """What `cradle up` provides where the configuration does not name it."""
 LIBRARY_SECONDS: Final = 60.0
 """Google's libraries take seconds to load."""
@@ -83,10 +96,19 @@ def look(file: Path, clock: Clock) -> Iterator[Finding]:
 
 
 def _checks(settings: Settings, clock: Clock) -> list[Check]:
+    archive, frames, live = settings.archive, settings.frames.bucket, settings.live.bucket
+    buckets: list[Check] = []
+    if frames is not None:
+        buckets.append(
+            Check("frames bucket", SERVICE_SECONDS, partial(check_frames, archive, frames))
+        )
+    if live is not None:
+        buckets.append(Check("live bucket", SERVICE_SECONDS, partial(check_live, archive, live)))
     return [
         Check("analysis", LIBRARY_SECONDS, partial(check_analysis, settings, clock)),
         Check("broker", SERVICE_SECONDS, partial(check_broker, settings.broker)),
-        Check("store", SERVICE_SECONDS, partial(check_store, settings.archive)),
+        Check("store", SERVICE_SECONDS, partial(check_store, archive)),
+        *buckets,
         *(camera_check(camera, settings.live, clock) for camera in settings.cameras),
     ]
 

@@ -30,10 +30,11 @@ def check_machine(settings: Settings, is_given: Mapping[str, bool]) -> Iterator[
     for program in ("ffprobe", "setpriv"):
         yield _found(program)
     roots = {"frames": settings.frames.root, "live": settings.live.root}
-    for thing, root in roots.items():
-        finding = check_folder(thing, root)
-        if finding.state is State.WRONG and not is_given[f"{thing}.url"]:
-            text = f"{thing}.url is not given: `cradle up` puts it below its --data"
+    for thing, section in (("frames", settings.frames), ("live", settings.live)):
+        key = f"{thing}.{'url' if section.bucket is None else 'spool'}"
+        finding = check_folder(thing, section.root, key)
+        if finding.state is State.WRONG and not is_given[key]:
+            text = f"{key} is not given: `cradle up` puts it below its --data"
             finding = Finding(thing, State.LEFT_OUT, text)
         elif finding.state is State.OK and thing == "frames":
             finding = check_space(settings.frames)
@@ -84,19 +85,19 @@ def check_ffmpeg() -> Finding:
 # -- folders --------------------------------------------------------------------------------------
 
 
-def check_folder(thing: str, root: Path) -> Finding:
+def check_folder(thing: str, root: Path, key: str) -> Finding:
     """That files can be written there, or the folder be made."""
     existing = _nearest(root)
     try:
         if existing != root:
             if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-                text = f"{thing}.url: {root} is not there and cannot be made in {existing}"
+                text = f"{key}: {root} is not there and cannot be made in {existing}"
                 return Finding(thing, State.WRONG, text)
             return Finding(thing, State.OK, f"{root} (will be made)")
         with tempfile.TemporaryFile(dir=root):
             return Finding(thing, State.OK, str(root))
     except OSError as error:
-        text = f"{thing}.url: {root} cannot be written ({error.strerror})"
+        text = f"{key}: {root} cannot be written ({error.strerror})"
         return Finding(thing, State.WRONG, text)
 
 
@@ -106,11 +107,12 @@ def check_space(frames: FrameSettings) -> Finding:
     used = _bytes_below(frames.root)
     room_gib = (free + used) / GIB
     facts = {"free_gib": round(free / GIB, 1), "used_gib": round(used / GIB, 1)}
-    text = f"{frames.root}: room for {room_gib:.0f} GiB, quota {frames.quota_gib:g} GiB"
-    if room_gib >= frames.quota_gib:
+    quota_gib, key = frames.root_gib, "quota_gib" if frames.bucket is None else "spool_gib"
+    text = f"{frames.root}: room for {room_gib:.0f} GiB, quota {quota_gib:g} GiB"
+    if room_gib >= quota_gib:
         return Finding("frames", State.OK, text, facts)
     text = (
-        f"frames.quota_gib: is {frames.quota_gib:g}, but {frames.root} has room for "
+        f"frames.{key}: is {quota_gib:g}, but {frames.root} has room for "
         f"{room_gib:.1f} GiB; set it lower, or recording stops when the disk is full"
     )
     return Finding("frames", State.WARN, text, facts)

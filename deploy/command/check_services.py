@@ -8,9 +8,11 @@ import secrets
 from typing import Final
 
 from deploy.command.finding import Finding, State
+from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings, BrokerSettings
 from shared.errors import Unavailable
 from shared.link import Link
+from shared.livestore import LiveStore
 from shared.messages import Stage
 from shared.objectstore import ObjectStore
 from shared.topology import EVENTS, Queue, analyzer_queue, lost_queue, presence_queue
@@ -82,3 +84,21 @@ def check_store(settings: ArchiveSettings) -> Finding:
     return Finding(
         "store", State.OK, text, {"endpoint": settings.endpoint, "bucket": settings.bucket}
     )
+
+
+def check_frames(settings: ArchiveSettings, place: BucketPlace) -> Finding:
+    """Raises Misconfigured, StoreUnavailable."""
+    ObjectStore(settings, place.bucket, named="frames.url").probe()
+    text = f"bucket {place.bucket}; a second write of a key is refused"
+    return Finding("frames bucket", State.OK, text, {"bucket": place.bucket})
+
+
+def check_live(settings: ArchiveSettings, place: BucketPlace) -> Finding:
+    """Raises Misconfigured, StoreUnavailable."""
+    store = LiveStore(settings, place)
+    key = f"{place.prefix}probe-{secrets.token_hex(6)}"
+    for content in (b"first", b"second"):
+        store.replace(key, content, content_type="text/plain")
+    store.remove(key)
+    text = f"bucket {place.bucket}; a playlist can be replaced"
+    return Finding("live bucket", State.OK, text, {"bucket": place.bucket})

@@ -19,6 +19,8 @@ def connections_of(settings: Settings) -> dict[str, str]:
         "CRADLE_ARCHIVE__BUCKET": archive.bucket,
         "CRADLE_ARCHIVE__REGION": archive.region,
         "CRADLE_FRAMES__URL": settings.frames.url,
+        "CRADLE_FRAMES__SPOOL": settings.frames.spool,
         "CRADLE_LIVE__URL": settings.live.url,
+        "CRADLE_LIVE__SPOOL": settings.live.spool,
         "CRADLE_VIEWER__URL": settings.viewer.url,
     }

@@ -45,6 +45,13 @@ from shared.topology import archiver_queue
 
 STOP_SECONDS = 30.0
 DRAIN_SECONDS = 60.0
+FOLDERS = (
+    ("frames", "url", "frames"),
+    ("frames", "spool", "spool"),
+    ("live", "url", "live"),
+    ("live", "spool", "live-spool"),
+)
+"""What the configuration leaves out, by section and key: folders below DATA."""
 RUN_ORDER = (Stage.ARCHIVER, Stage.ENCODER, Stage.ANALYZER, Stage.VIEWER, Stage.INGEST)
 
 
@@ -110,8 +117,9 @@ class House:
         """Of what the configuration gives."""
         settings = self.settings
         for key, section in (("frames", settings.frames), ("live", settings.live)):
-            if self._is_given(f"CRADLE_{key.upper()}__URL", (key, "url")):
-                require_folder(f"{key}.url", section.root)
+            name = "url" if section.bucket is None else "spool"
+            if self._is_given(f"CRADLE_{key.upper()}__{name.upper()}", (key, name)):
+                require_folder(f"{key}.{name}", section.root)
         if not self._needs_store:
             ObjectStore(settings.archive)  # it refuses what is no key or no address
 
@@ -132,17 +140,18 @@ class House:
         if not self._needs_store:
             require_store(self.settings.archive, self._say)
         self._start_servers()
-        self._fill_in("CRADLE_FRAMES__URL", ("frames", "url"), (self._data / "frames").as_uri())
-        self._fill_in("CRADLE_LIVE__URL", ("live", "url"), (self._data / "live").as_uri())
+        for section, key, folder in FOLDERS:
+            variable = f"CRADLE_{section}__{key}".upper()
+            self._fill_in(variable, (section, key), (self._data / folder).as_uri())
         others = {page.name: page.address for page in self.pages}
         self._environment |= viewer_environment(self._data, self.settings, self._is_given, others)
         os.environ.update(self._environment)
         self.settings = config.from_mapping(self._content)
         self.pages.insert(0, Page("the page", *page_address(self.settings)))
         if self._store is not None:
-            store = ObjectStore(self.settings.archive)
-            store.ensure_bucket()
-            store.probe()
+            for key, bucket in self.settings.buckets.items():
+                ObjectStore(self.settings.archive, bucket, named=key).ensure_bucket()
+            ObjectStore(self.settings.archive).probe()
         self._write_connections()
         names = [name for name, _ in worker_names(self._counts)]
         ports = kept_ports(self._data / "run" / "ports.json", names, {})
@@ -158,7 +167,7 @@ class House:
         )
         self._say("starting the workers: " + ", ".join(names))
         self._crew.start()
-        for camera in self.settings.cameras:
+        for camera in self.settings.cameras if self.settings.live.bucket is None else ():
             playlist = self.settings.live.root / camera.id / "index.m3u8"
             self.pages.append(Page(f"live {camera.title}", str(playlist), "open in VLC or ffplay"))
 

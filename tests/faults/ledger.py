@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.recovery import INTERRUPTED
 from shared.errors import CradleError
-from shared.framestore import FrameReader
+from shared.framestore import FrameStore
 from shared.messages import Fragment
 from tests.line import decode_counters
 from tests.videos import read_counter
@@ -114,10 +113,11 @@ class Ledger:
     """Follows a frame store on a thread of its own."""
 
     def __init__(
-        self, frames: Path, cameras: Sequence[str], look_seconds: float = LOOK_SECONDS
+        self, frames: FrameStore, cameras: Sequence[str], look_seconds: float = LOOK_SECONDS
     ) -> None:
         self._look_seconds = look_seconds
-        self._reader = FrameReader(frames)
+        self._reader = frames
+        self._known: dict[tuple[str, str], set[int]] = {}
         self._cameras = cameras
         self.stored: dict[Place, list[int]] = {}
         self.ends_at: dict[tuple[str, str], datetime] = {}
@@ -147,7 +147,8 @@ class Ledger:
         for camera in self._cameras:
             with suppress(CradleError):  # a frame store that is away is looked at next time
                 for epoch in self._reader.epochs(camera):
-                    index = self._reader.closed(camera, epoch)
+                    known = self._known.setdefault((camera, epoch), set())
+                    index = self._reader.closed(camera, epoch, known)
                     for fragment in index.fragments:
                         self._read((camera, epoch, fragment.fragment), fragment)
                     if index.end is not None and index.end.reason == INTERRUPTED:
@@ -156,6 +157,7 @@ class Ledger:
     def _read(self, place: Place, fragment: Fragment) -> None:
         if place in self.stored or place in self.missed:
             return
+        self._known[place[:2]].add(place[2])
         try:
             media = self._reader.read(fragment.path, 0, fragment.bytes)
             self.stored[place] = numbers_in(media)

@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from shared.framestore import FrameReader
 from tests.bench.processes import processes, times
 from tests.faults.endured import Endured, Live, as_text
 from tests.faults.ledger import Ledger, Place, judge
@@ -91,7 +90,7 @@ def endure(
 ) -> Endured:
     """One outage, from an empty folder to the count; it is calm for a while before and after."""
     with scene(folder, seed=1, plan=plan) as house:
-        ledger = Ledger(house.line.frames, house.cameras, LOOK_SECONDS)
+        ledger = Ledger(house.line.frame_store, house.cameras, LOOK_SECONDS)
         house.start()
         ledger.start()
         with watching(house) as watch:
@@ -216,7 +215,7 @@ class _Trial:
 
 
 def _closed(house: Scene, before: datetime) -> set[Place]:
-    reader = FrameReader(house.line.frames)
+    reader = house.line.frame_store
     return {
         (camera, epoch, fragment.fragment)
         for camera in house.cameras

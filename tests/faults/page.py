@@ -75,6 +75,21 @@ Machine: {machine}
 """
 
 
+_OTHER: Final = """\
+## {title}
+
+Measured on {date}, {seconds:.0f} s with seed {seed}, by
+
+    python -m tests.faults {arguments}
+
+{goals}
+
+Deaths of workers: {kills}.
+
+{faults}
+"""
+
+
 def _count(what: Sequence[str]) -> str:
     return f"{len(what)}: {', '.join(what)}" if what else "0"
 
@@ -235,6 +250,10 @@ def memory(found: Findings) -> str:
     return table(["stage", "age, s", "MiB then", "MiB at the end"], rows)
 
 
+def _kills(found: Findings) -> str:
+    return ", ".join(f"{stage} {count}" for stage, count in sorted(found.kills.items()))
+
+
 def summary(found: Findings) -> str:
     """For the screen."""
     return f"\n{goals(found)}\n\n{faults(found)}\n\n{memory(found)}\n"
@@ -242,7 +261,6 @@ def summary(found: Findings) -> str:
 
 def write_page(path: Path, found: Findings, arguments: str) -> None:
     """Write all but the sections of other commands, which stay as they are."""
-    kills = ", ".join(f"{stage} {count}" for stage, count in sorted(found.kills.items()))
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     text = _TEMPLATE.format(
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -253,7 +271,7 @@ def write_page(path: Path, found: Findings, arguments: str) -> None:
         clip_seconds=CLIP_SECONDS,
         heartbeat=HEARTBEAT_SECONDS,
         goals=goals(found),
-        kills=kills,
+        kills=_kills(found),
         faults=faults(found),
         warm=WARM_SECONDS,
         memory=memory(found),
@@ -262,6 +280,21 @@ def write_page(path: Path, found: Findings, arguments: str) -> None:
     )
     sections = [each[0] for each in _SECTIONS.finditer(before)]
     path.write_text("\n".join([text, *sections]), encoding="utf-8")
+
+
+def write_other(path: Path, found: Findings, name: str, title: str, arguments: str) -> None:
+    """Write a run in another house than the usual one, as a section."""
+    text = _OTHER.format(
+        title=title,
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        seconds=found.seconds,
+        seed=found.seed,
+        arguments=arguments,
+        goals=goals(found),
+        kills=_kills(found),
+        faults=faults(found),
+    )
+    write_section(path, name, text)
 
 
 def write_section(path: Path, name: str, text: str) -> None:

@@ -23,9 +23,11 @@ from pydantic import SecretStr
 
 from deploy.local.broker import Broker
 from deploy.local.store import Store
+from shared.bucketframes import BucketFrames
 from shared.config import ArchiveSettings
 from shared.objectstore import ObjectStore
 from tests.faults.doorway import Doorway, process_behind
+from tests.faults.otherbroker import OtherBroker
 from tests.faults.plan import OTHER_FOOTAGE, Plan, make_footage
 from tests.gate import Gate
 from tests.line import Line, line
@@ -40,6 +42,7 @@ HEARTBEAT_SECONDS = 10
 STOP_SECONDS = 40.0
 """An orderly stop takes no longer."""
 TURN_SECONDS = 0.1
+BUCKETS = {"frames": {"url": "s3://cradle-frames"}, "live": {"url": "s3://cradle-live"}}
 FRAME_STORE_BYTES = 128 * 1024 * 1024
 
 
@@ -111,8 +114,16 @@ class Scene:
 
     def control(self, *arguments: str) -> None:
         """Say something to the broker as its operator, by `rabbitmqctl`."""
+        root = ["chroot", str(self.broker.root)] if isinstance(self.broker, OtherBroker) else []
         subprocess.run(
-            ["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", "-n", "cradle@localhost", *arguments],
+            [
+                *root,
+                "/usr/lib/rabbitmq/bin/rabbitmqctl",
+                "-q",
+                "-n",
+                "cradle@localhost",
+                *arguments,
+            ],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder / "broker" / "home"),
@@ -143,6 +154,14 @@ class Scene:
             self._tend()
             time.sleep(TURN_SECONDS)
         return True
+
+    def delete(self, path: str) -> None:
+        """A fragment is gone, as if the frame store had lost it."""
+        store = self.line.frame_store
+        if isinstance(store, BucketFrames):
+            store.remove(path)
+        else:
+            (self.line.frames / path).unlink(missing_ok=True)
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -249,7 +268,12 @@ class Scene:
 def scene(folder: Path, seed: int, plan: Plan = Plan()) -> Iterator[Scene]:  # noqa: B008 - frozen
     """A house that is not started yet, below `folder`; whatever runs at the end is killed."""
     with ExitStack() as stack:
-        broker, store = Broker(folder / "broker"), Store(folder / "store")
+        broker: Broker
+        if plan.broker_root is None:
+            broker = Broker(folder / "broker")
+        else:
+            broker = OtherBroker(folder / "broker", plan.broker_root, stack)
+        store = Store(folder / "store")
         broker.start()
         stack.callback(broker.kill)
         store.start()
@@ -276,7 +300,9 @@ def scene(folder: Path, seed: int, plan: Plan = Plan()) -> Iterator[Scene]:  # n
             secret_key=SecretStr(store.secret_key),
             bucket="cradle",
         )
-        ObjectStore(archive).ensure_bucket()
+        places = BUCKETS if plan.on_buckets else {}
+        for name in ("cradle", *(each["url"].removeprefix("s3://") for each in places.values())):
+            ObjectStore(archive, name).ensure_bucket()
         made = stack.enter_context(
             line(
                 folder,
@@ -284,7 +310,8 @@ def scene(folder: Path, seed: int, plan: Plan = Plan()) -> Iterator[Scene]:  # n
                 archive,
                 cameras,
                 broker={"heartbeat_seconds": HEARTBEAT_SECONDS},
-                frames={"keep_stored_minutes": 1},
+                frames={"keep_stored_minutes": 1} | places.get("frames", {}),
+                live=places.get("live", {}),
                 analysis={"interval_seconds": 10},
             )
         )

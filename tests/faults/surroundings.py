@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared.framestore import FrameReader
 from tests.faults.plan import OTHER_FOOTAGE
 from tests.faults.scene import Scene
 from tests.rtsp import RtspServer
@@ -87,11 +86,11 @@ def _remount(scene: Scene, how: str) -> bool:
 def delete_fragments(scene: Scene) -> str:
     """The two that were closed last: they are hardly archived yet."""
     camera = scene.random.choice(scene.cameras)
-    reader = FrameReader(scene.line.frames)
+    reader = scene.line.frame_store
     for epoch in reversed(reader.epochs(camera)):
         for fragment in reader.closed(camera, epoch).fragments[-2:]:
             scene.deleted.add((camera, epoch, fragment.fragment))
-            reader.local_path(fragment.path).unlink(missing_ok=True)
+            scene.delete(fragment.path)
         break
     return camera
 

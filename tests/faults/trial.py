@@ -106,7 +106,7 @@ def run(
 ) -> Findings:
     """Strike for so long, and until so much is killed; or, with `names`, just these once."""
     began = time.monotonic()
-    ledger = Ledger(scene.line.frames, scene.cameras)
+    ledger = Ledger(scene.line.frame_store, scene.cameras)
     scene.start()
     ledger.start()
     with watching(scene) as watch:

@@ -25,6 +25,7 @@ from shared.tracing import Span, TraceContext, Tracer, context_in
 from shared.tracingsettings import TracingSettings
 from tests.line import Line, line
 from tests.otlp import Manner, collector
+from tests.services import StoreService
 from tests.support import eventually
 
 CAMERA = "camera-1"
@@ -186,9 +187,25 @@ def notes(made: Line) -> list[str]:
     return [key for key in keys if key.endswith(".json")]
 
 
+@pytest.fixture
+def live_bucket(store_service: StoreService) -> Iterator[str]:
+    with store_service.bucket() as live:
+        yield live.bucket
+
+
+@pytest.mark.parametrize("place", ["folders", "buckets"])
 def test_one_trace_leads_from_the_camera_to_the_page_the_clip_and_the_note(
-    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings, link: Link
+    tmp_path: Path,
+    broker_url: str,
+    archive_settings: ArchiveSettings,
+    link: Link,
+    live_bucket: str,
+    place: str,
 ) -> None:
+    buckets = {
+        "frames": {"url": f"s3://{archive_settings.bucket}/frames"},
+        "live": {"url": f"s3://{live_bucket}"},
+    }
     heard: list[Delivery] = []
     ear(link, heard)
     with (
@@ -199,6 +216,7 @@ def test_one_trace_leads_from_the_camera_to_the_page_the_clip_and_the_note(
             archive_settings,
             [GENERATED],
             tracing={"endpoint": there.address, "sample_ratio": 1.0},
+            **(buckets if place == "buckets" else {}),
         ) as made,
     ):
         run(made)

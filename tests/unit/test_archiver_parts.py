@@ -355,12 +355,12 @@ def test_what_was_written_off_and_lies_in_the_store_is_taken_up_again(tmp_path: 
     (folder / INDEX_NAME).write_bytes(b"".join(each.to_body() + b"\n" for each in fragments))
     (tmp_path / fragments[1].path).write_bytes(b"it is here")
     book.ledger.lose(EPOCH, 0, 3)
-    found = look(FrameReader(tmp_path), CAMERA, {EPOCH}, book.ledger.lost)
+    found = look(FrameReader(tmp_path), CAMERA, {EPOCH}, book.ledger.lost, {})
     for epoch, numbers in found.again.items():
         book.ledger.find(epoch, numbers)
     assert untold(found.indices, book, {}, LONG_AGO, 100) == [fragments[1]]
     assert book.ledger.lost == {EPOCH: {0, 2, 3}}
-    assert look(FrameReader(tmp_path), CAMERA, {EPOCH}, {}).indices == {}
+    assert look(FrameReader(tmp_path), CAMERA, {EPOCH}, {}, {}).indices == {}
 
 
 def test_an_index_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_an_index_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / CAMERA / good).mkdir()
     line = reference(0, epoch=good).to_body() + b"\n"
     (tmp_path / CAMERA / good / INDEX_NAME).write_bytes(line)
-    found = look(FrameReader(tmp_path), CAMERA, set(), {})
+    found = look(FrameReader(tmp_path), CAMERA, set(), {}, {})
     assert list(found.indices) == [good]
     assert list(found.unread) == [bad]
 

@@ -192,16 +192,18 @@ def test_what_a_command_raises_becomes_its_exit_code(
 
 
 def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
-    assert check_folder("frames", tmp_path) == Finding("frames", State.OK, str(tmp_path))
+    assert check_folder("frames", tmp_path, "frames.url") == Finding(
+        "frames", State.OK, str(tmp_path)
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_must_be_possible_to_make(tmp_path: Path) -> None:
-    finding = check_folder("live", tmp_path / "a" / "b")
+    finding = check_folder("live", tmp_path / "a" / "b", "live.url")
     assert (finding.state, finding.text) == (State.OK, f"{tmp_path}/a/b (will be made)")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    finding = check_folder("live", tmp_path / "file" / "b")
+    finding = check_folder("live", tmp_path / "file" / "b", "live.url")
     assert finding.state is State.WRONG
     assert finding.text == (
         f"live.url: {tmp_path}/file/b is not there and cannot be made in {tmp_path}/file"
@@ -210,7 +212,7 @@ def test_a_folder_that_is_not_there_must_be_possible_to_make(tmp_path: Path) -> 
 
 def test_a_file_in_the_place_of_a_folder_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    finding = check_folder("live", tmp_path / "file")
+    finding = check_folder("live", tmp_path / "file", "live.url")
     assert finding.state is State.WRONG
     assert finding.text == f"live.url: {tmp_path}/file cannot be written (Not a directory)"
 

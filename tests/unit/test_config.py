@@ -81,7 +81,18 @@ def camera(**changes: Any) -> dict[str, Any]:
             "archive.endpoint: must not name a user",
         ),
         ({"broker": {"url": "http://host/"}}, "broker.url: must look like amqp://user:password@"),
-        ({"frames": {"url": "s3://frames"}}, "frames.url: must look like file:///a/folder"),
+        (
+            {"frames": {"url": "s3://no_bucket"}},
+            "frames.url: must look like file:///a/folder or s3://bucket/prefix",
+        ),
+        (
+            {"live": {"url": "s3://cradle/live"}},
+            "live.url: needs a bucket of its own, not that of archive.bucket",
+        ),
+        (
+            {"frames": {"url": "s3://footage"}, "live": {"url": "s3://footage/live"}},
+            "live.url: needs a bucket of its own, not that of frames.url",
+        ),
         ({"live": {"url": "live"}}, "live.url: must look like file:///a/folder"),
         ({"frames": {"quota_gib": float("inf")}}, "frames.quota_gib: must be a number"),
         ({"frames": {"quota_gib": 0}}, "frames.quota_gib: must be more than 0"),

@@ -13,6 +13,7 @@ from encoder.backlog import MOST_HELD
 from encoder.camera import IDLE_SECONDS, RIPE_AGE_SECONDS, SILENT_SECONDS, Camera
 from encoder.cursor import CATCH_UP_SECONDS, LIVE_BUDGET_SECONDS
 from encoder.loop import LoopWork
+from encoder.places import local_places
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.silence import TICKS, SoundFormat, silence
 from encoder.succession import LEAVE_SECONDS, LONGEST_PAUSE_SECONDS
@@ -155,7 +156,7 @@ class Room:
         self.live = root / "live" / "camera-1"
         self.camera = Camera(
             "camera-1",
-            self.settings,
+            local_places(self.settings, "camera-1", self.clock),
             self,
             turns or Turns(self.clock),
             lambda _event, _facts: None,

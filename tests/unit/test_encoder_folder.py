@@ -36,7 +36,7 @@ class Output:
         new = Segment(f"{self.name}/{file.name}", 1.0, self.clock.now(), self.count == 0)
         before = self.playlist
         self.playlist = before.with_segment(new, keep=keep, least_target_seconds=1)
-        self.folder.write(self.playlist, before)
+        self.folder.write(self.playlist, before, lambda _error: None)
         self.count += 1
         self.clock.advance(1)
         self.folder.clean()

@@ -9,6 +9,7 @@ import pytest
 
 from encoder import seat as seat_file
 from encoder.loop import Loop
+from encoder.places import Stores
 from encoder.seat import CameraSeat
 from encoder.turns import Turns
 from shared.clock import SimulatedClock
@@ -37,6 +38,7 @@ class BusyLoop:
 
 class FakeCamera:
     def __init__(self, *_: object) -> None:
+        self.ended = None
         self.delivered: list[list[object]] = []
 
     def deliver(self, deliveries: list[object]) -> None:
@@ -65,6 +67,7 @@ def test_deliveries_that_come_while_the_loop_is_busy_are_passed_on_together(
         cast(Link, link),
         cast(Loop, loop),
         Turns(clock),
+        Stores(context.settings, clock, get_logger()),
     )
     loop.turn()
     for number in range(3):

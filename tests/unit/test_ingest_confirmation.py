@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.janitor import GIB
+from ingest.choice import GIB
 from shared.identity import ClipIdentity
 from tests.ingest_house import BYTES, CAMERA, DAY, MINUTE, NOON, House
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from ingest import janitor
-from ingest.janitor import GIB, RESERVE_BYTES, choose, missing_room
+from ingest.choice import GIB, choose
+from ingest.janitor import RESERVE_BYTES, missing_room
 from ingest.outbox import CURSOR_NAME
 from ingest.shelf import Kept, Shelf
 from shared.config import from_mapping

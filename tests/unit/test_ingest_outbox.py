@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.outbox import CURSOR_NAME, CURSOR_SECONDS, PATIENCE_SECONDS, WINDOW, Outbox
+from ingest.lines import PATIENCE_SECONDS
+from ingest.outbox import CURSOR_NAME, CURSOR_SECONDS, WINDOW, Outbox
 from shared.clock import SimulatedClock
 from shared.framestore import INDEX_NAME
 from shared.identity import new_epoch

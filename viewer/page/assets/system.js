@@ -43,9 +43,9 @@ function draw(main, facts) {
     disk &&
       el(
         "p",
-        { class: disk.free_bytes < disk.total_bytes * 0.05 ? "bad" : "good" },
+        { class: disk.total_bytes && disk.free_bytes < disk.total_bytes * 0.05 ? "bad" : "good" },
         el("b", {}, `${t("frameStore")}: `),
-        t("disk", {
+        t(disk.total_bytes === null ? "bucketUsed" : "disk", {
           used: size(disk.used_bytes),
           free: size(disk.free_bytes),
           total: size(disk.total_bytes),

@@ -160,6 +160,7 @@ const WORDS = {
   messages: ["메시지", "Messages"],
   consumers: ["소비자", "Consumers"],
   frameStore: ["프레임 저장소", "Frame store"],
+  bucketUsed: ["{used} 사용 (한도 {quota})", "{used} used of a quota of {quota}"],
   disk: [
     "{used} 사용 (한도 {quota}), 디스크 {free} 남음 (전체 {total})",
     "{used} used of a quota of {quota}; {free} of the disk's {total} free",

@@ -1,0 +1,175 @@
+"""A camera's live folder whose public side is a bucket.
+
+ffmpeg writes into the folder, as always. What a playlist names is put into the bucket, then the
+playlist, which replaces the one before; then the segment's file goes, and later its object. On
+taking a seat the playlist that the bucket holds is put into the folder first, so that its numbers
+are carried on by whoever comes, on whatever host. Everything that waits for the store runs on one
+strand of the camera; each publication says when it can be seen, so that a camera whose output does
+not arrive is called stalled. After a pause in which the seat may have been lost, it is looked
+whether a younger playlist lies in the bucket.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from encoder.folder import LEAST_LINGER_SECONDS, Done, LiveFolder, last_generation
+from encoder.playlist import NAME, Playlist, parse
+from encoder.strand import Strand
+from shared.backoff import pause_seconds
+from shared.clock import Clock
+from shared.errors import CradleError, SeatTaken
+from shared.livestore import LiveStore
+from shared.log import Log
+
+GUARD_SECONDS: Final = 5.0
+"""Segments come each second; after a longer pause this process may have been frozen."""
+LONGEST_PAUSE_SECONDS: Final = 2.0
+TYPES: Final = {
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".ts": "video/mp2t",
+    ".m4s": "video/iso.segment",
+    ".mp4": "video/mp4",
+}
+_PLAYLIST_BYTES: Final = 1024 * 1024
+
+
+class MirroredFolder(LiveFolder):
+    """Used by the loop's thread, but for `restore`."""
+
+    def __init__(
+        self, root: Path, camera: str, clock: Clock, store: LiveStore, strand: Strand, log: Log
+    ) -> None:
+        super().__init__(root, camera, clock)
+        self._store = store
+        self._prefix = f"{store.prefix}{camera}/"
+        self._strand = strand
+        self._log = log
+        self._stored: set[str] = set()
+        """What lies in the bucket, relative to the playlist."""
+        self._put_at = clock.monotonic()
+        self._lock = threading.Lock()
+        self._newest: Playlist | None = None
+        self._waiting: list[Done] = []
+        self._closed = threading.Event()
+
+    # -- taking over --------------------------------------------------------------------------
+
+    def restore(self, then: Callable[[], None]) -> None:
+        """Bring the playlist from the bucket, however long that takes; then call `then`."""
+        self._strand.do(lambda: self._restore(then))
+
+    def _restore(self, then: Callable[[], None]) -> None:
+        failures = 0
+        while not self._closed.is_set():
+            try:
+                self._fetch()
+            except (CradleError, OSError) as error:
+                failures += 1
+                self._log.warning(
+                    "live output of before not read", action="mirror.unread", reason=str(error)
+                )
+                self._closed.wait(pause_seconds(failures, LONGEST_PAUSE_SECONDS))
+            else:
+                then()
+                return
+
+    def _fetch(self) -> None:
+        """Raises CradleError, OSError."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        text = self._store.read(self._prefix + NAME, _PLAYLIST_BYTES)
+        found = (each.key.removeprefix(self._prefix) for each in self._store.list(self._prefix))
+        self._stored = {name for name in found if name != NAME}
+        index = self._path / NAME
+        if text is None:
+            index.unlink(missing_ok=True)
+        else:
+            index.write_bytes(text)
+
+    def load(self, least_target_seconds: int) -> Playlist:
+        """Take the folder over, as it was restored."""
+        playlist = super().load(least_target_seconds)
+        for name in self._stored:
+            if name.partition("/")[0] not in self._listed:
+                self._leave(self._path / name, LEAST_LINGER_SECONDS)
+        return playlist
+
+    def _is_there(self, uri: str) -> bool:
+        return uri in self._stored
+
+    # -- publishing ---------------------------------------------------------------------------
+
+    def write(self, playlist: Playlist, before: Playlist, done: Done) -> None:
+        """As the folder's; `done` is called, on the strand, when it can be seen in the bucket."""
+        super().write(playlist, before, lambda _error: None)
+        with self._lock:
+            self._newest = playlist
+            self._waiting.append(done)
+        self._strand.do(self._publish)
+
+    def _publish(self) -> None:
+        with self._lock:
+            playlist, waiting = self._newest, self._waiting
+            self._newest, self._waiting = None, []
+        if playlist is None:
+            return  # it went with one before
+        error: CradleError | None = None
+        try:
+            self._put(playlist)
+        except CradleError as failure:
+            error = failure
+        for done in waiting:
+            done(error)
+
+    def _put(self, playlist: Playlist) -> None:
+        """Raises SeatTaken, StoreUnavailable, Misconfigured."""
+        for segment in playlist.segments:
+            for uri in filter(None, (segment.map_uri, segment.uri)):
+                self._put_file(uri)
+        if self._clock.monotonic() - self._put_at > GUARD_SECONDS:
+            self._check(playlist)
+        if self._closed.is_set():
+            raise SeatTaken("the camera was dropped")
+        text = playlist.text().encode()
+        self._store.replace(self._prefix + NAME, text, content_type=TYPES[".m3u8"])
+        self._put_at = self._clock.monotonic()
+
+    def _put_file(self, uri: str) -> None:
+        path = self._path / uri
+        if uri in self._stored:
+            return
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return  # of a predecessor, and it was not put in time: players pass over it
+        self._store.replace(self._prefix + uri, data, content_type=TYPES[path.suffix])
+        self._stored.add(uri)
+        with suppress(OSError):
+            path.unlink()
+
+    def _check(self, playlist: Playlist) -> None:
+        text = self._store.read(self._prefix + NAME, _PLAYLIST_BYTES)
+        other = None if text is None else parse(text.decode(errors="replace"))
+        if other is not None and last_generation(other) > last_generation(playlist):
+            raise SeatTaken("another worker writes this camera's playlist")
+
+    # -- leaving ------------------------------------------------------------------------------
+
+    def _went(self, name: str) -> None:
+        gone = [each for each in self._stored if each == name or each.startswith(f"{name}/")]
+        self._stored.difference_update(gone)
+        if gone:
+            self._strand.do(lambda: self._delete(gone))
+
+    def _delete(self, names: list[str]) -> None:
+        try:
+            for name in names:
+                self._store.remove(self._prefix + name)
+        except CradleError as error:  # whoever takes the seat next finds them
+            self._log.warning("old live output stays", action="live.uncleaned", reason=str(error))
+
+    def stop(self) -> None:
+        """Nothing more is to be published: the seat may be another's."""
+        self._closed.set()

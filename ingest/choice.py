@@ -1,0 +1,40 @@
+"""Which fragments must go now. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from ingest.shelf import Kept
+
+GIB: Final = 1024**3
+
+
+def choose(
+    kept: list[Kept],
+    now: datetime,
+    *,
+    keep_stored: timedelta,
+    retention: timedelta,
+    over_bytes: float,
+    wanted_bytes: float = 0,
+) -> dict[str, list[Kept]]:
+    """What is to be deleted, by reason.
+
+    So many bytes must go, whatever they are, and so many are to go if what is stored suffices.
+    """
+    chosen: dict[str, list[Kept]] = {"stored": [], "retention": [], "quota": []}
+    rest: list[Kept] = []
+    for each in kept:
+        if each.stored_at is not None and now - each.stored_at > keep_stored:
+            chosen["stored"].append(each)
+        elif now - each.starts_at > retention:
+            chosen["retention"].append(each)
+        else:
+            rest.append(each)
+    gone_bytes = sum(each.bytes for group in chosen.values() for each in group)
+    for each in sorted(rest, key=lambda each: (not each.stored, each.starts_at)):
+        limit = max(over_bytes, wanted_bytes) if each.stored else over_bytes
+        if gone_bytes >= limit:
+            break
+        chosen["quota"].append(each)
+        gone_bytes += each.bytes
+    return chosen

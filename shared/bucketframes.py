@@ -1,0 +1,240 @@
+"""The frame store that is a bucket, for stages that share no disk.
+
+    <prefix><camera>/<epoch>/000000.ts         one closed fragment, created once
+    <prefix><camera>/<epoch>/end-000131.json   the last word of an epoch of 131 fragments
+
+There is no index: names are listed, and what a fragment's line in an index would say is its
+object's user metadata (base64, since metadata is ASCII), so that one request both stores the bytes
+and closes the fragment. An end that was not true is followed by another: the one of more fragments
+counts. Nothing grows here, so a batch is a whole fragment. Ingest alone writes here
+(`ingest/uploads.py`) and deletes (`ingest/bucketjanitor.py`).
+"""
+
+import base64
+import os
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NoReturn
+
+from shared.bucketplace import BucketPlace
+from shared.config import ArchiveSettings, Settings
+from shared.createonly import CreateOnlyPool
+from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Refused
+from shared.framestore import EpochIndex, FrameReader, FrameStore, check_path
+from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
+from shared.messages import EpochEnd, Fragment, read_archive_message
+from shared.objectstore import ObjectStore, StoredObject
+
+RECORD: Final = "record"
+"""Name of the metadata; S3 allows 2 kB of it, a fragment's line has some 500 bytes."""
+READ_SECONDS: Final = 10.0
+"""A fragment is small, and live waits for it."""
+LOOKERS: Final = 8
+"""Records that are asked for at once."""
+KEPT_FRAGMENTS: Final = 8
+KEPT_BYTES: Final = 64 * 1024 * 1024
+"""A fragment is fetched whole and goes into a pipe bit by bit: so much is kept meanwhile."""
+_END = re.compile(r"end-(?P<fragments>\d{6,7})\.json", re.ASCII)
+_FRAGMENT = re.compile(r"(?P<number>\d{6,7})\.ts", re.ASCII)
+_END_BYTES: Final = 4096
+
+
+class BucketFrames:
+    """Reads, writes and deletes. Safe to use from many threads."""
+
+    def __init__(self, archive: ArchiveSettings, place: BucketPlace) -> None:
+        """Connects to nothing yet. Raises Misconfigured."""
+        self._prefix = place.prefix
+        pool = CreateOnlyPool(place.bucket, READ_SECONDS)
+        self.store = ObjectStore(archive, place.bucket, named="frames.url", pool=pool)
+        self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """As `FrameStore` says."""
+        check_path(path)
+        try:
+            data = self.store.read_range(self._prefix + path, offset, length)
+        except Refused as error:
+            raise BadFragment(f"{path}: {error}") from error
+        if data is None:
+            _gone(path)
+        if len(data) != length:
+            raise BadFragment(f"{path} ends at {offset + len(data)}, not at {offset + length}")
+        return data
+
+    def copy_to(self, path: str, offset: int, length: int, out_fd: int) -> int:
+        """As `FrameStore` says."""
+        data = self._whole(path, offset + length)
+        return os.write(out_fd, memoryview(data)[offset : offset + length])
+
+    def _whole(self, path: str, least_bytes: int) -> bytes:
+        with self._lock:
+            data = self._kept.get(path)
+        if data is None:
+            data = self.fetch(path)
+            with self._lock:
+                self._kept[path] = data
+                while len(self._kept) > KEPT_FRAGMENTS or (
+                    len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES
+                ):
+                    self._kept.popitem(last=False)
+        if len(data) < least_bytes:
+            raise BadFragment(f"{path} is shorter than {least_bytes} bytes")
+        return data
+
+    def fetch(self, path: str) -> bytes:
+        """All of a fragment. Raises FragmentGone, BadMessage, StoreUnavailable."""
+        check_path(path)
+        data = self.store.read(self._prefix + path, limit_bytes=1 << 30)
+        if data is None:
+            _gone(path)
+        return data
+
+    def sizes(self, paths: Sequence[str]) -> list[int | None]:
+        """As `FrameStore` says. One listing, however many there are."""
+        for path in paths:
+            check_path(path)
+        if len(paths) == 1:
+            found = self.store.stat(self._prefix + paths[0])
+            return [None if found is None else found.bytes]
+        there: dict[str, int] = {}
+        for folder in {path.rpartition("/")[0] for path in paths}:
+            there |= {each.key: each.bytes for each in self.store.list(f"{self._prefix}{folder}/")}
+        return [there.get(self._prefix + path) for path in paths]
+
+    def cameras(self) -> list[str]:
+        """As `FrameStore` says."""
+        return _matching(self.store.folders(self._prefix), CAMERA_PATTERN)
+
+    def epochs(self, camera: str) -> list[str]:
+        """As `FrameStore` says."""
+        return _matching(self.store.folders(f"{self._prefix}{camera}/"), EPOCH_PATTERN)
+
+    def names(self, camera: str, epoch: str) -> frozenset[str]:
+        """As `FrameStore` says: a bucket that answers is certain."""
+        return frozenset(each.key.rpartition("/")[2] for each in self._list(camera, epoch))
+
+    def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
+        """As `FrameStore` says."""
+        names = self.names(camera, epoch)
+        numbers = sorted(number for name in names if (number := fragment_number(name)) is not None)
+        wanted = [number for number in numbers if number not in known]
+        return EpochIndex(
+            fragments=tuple(self.records(f"{camera}/{epoch}/{each:06d}.ts" for each in wanted)),
+            end=self._end(camera, epoch, names),
+            bytes=0,
+            torn=False,
+            apart=frozenset(numbers).difference(wanted),
+        )
+
+    def records(self, paths: Iterable[str]) -> list[Fragment]:
+        """What is said of fragments, in order; those that are gone meanwhile, or of which nothing
+        can be read, are left out. Raises StoreUnavailable."""
+        return [each for each in self._lookers.map(self._record, paths) if each is not None]
+
+    def _record(self, path: str) -> Fragment | None:
+        found = self.store.stat(self._prefix + path)
+        try:
+            record = None if found is None else parse_record(found)
+        except BadMessage:
+            return None  # a foreign object: nobody's business here
+        return record if record is not None and record.path == path else None
+
+    def _end(self, camera: str, epoch: str, names: Iterable[str]) -> EpochEnd | None:
+        ends = sorted((count, name) for name in names if (count := end_count(name)) is not None)
+        for _, name in reversed(ends):
+            data = self.store.read(f"{self._prefix}{camera}/{epoch}/{name}", _END_BYTES)
+            try:
+                end = read_archive_message(data or b"")
+            except BadMessage:
+                continue
+            if isinstance(end, EpochEnd) and (end.camera, end.epoch) == (camera, epoch):
+                return end
+        return None
+
+    def used_bytes(self) -> int:
+        """As `FrameStore` says. Lists the whole bucket."""
+        return sum(each.bytes for each in self.store.list(self._prefix))
+
+    def of_camera(self, camera: str) -> list[StoredObject]:
+        """All that lies there of a camera; keys are relative to the store. Raises Unavailable."""
+        return [
+            StoredObject(each.key.removeprefix(self._prefix), each.bytes, each.modified_at)
+            for each in self.store.list(f"{self._prefix}{camera}/")
+        ]
+
+    def _list(self, camera: str, epoch: str) -> Iterable[StoredObject]:
+        return self.store.list(f"{self._prefix}{camera}/{epoch}/")
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def put(self, record: Fragment, data: bytes) -> None:
+        """Store a fragment; with it, it is closed. It may be there already.
+
+        Raises AlreadyExists if other bytes are, StoreUnavailable, Misconfigured.
+        """
+        self.store.create_bytes(
+            self._prefix + record.path,
+            data,
+            content_type="video/mp2t",
+            metadata={RECORD: base64.b64encode(record.to_body()).decode()},
+        )
+
+    def put_end(self, end: EpochEnd) -> None:
+        """Store the last word of an epoch. One of as many fragments may be there already."""
+        key = f"{self._prefix}{end.camera}/{end.epoch}/end-{end.fragments:06d}.json"
+        try:
+            self.store.create_bytes(key, end.to_body(), content_type="application/json")
+        except AlreadyExists:
+            return  # somebody closed the epoch in its writer's absence, and as it was
+
+    def remove(self, path: str) -> None:
+        """Delete what lies under a path that is relative to the store. Raises StoreUnavailable."""
+        self.store.remove(self._prefix + path)
+
+
+def open_frames(settings: Settings) -> FrameStore:
+    """The frame store of a configuration. Raises Misconfigured."""
+    place = settings.frames.bucket
+    if place is None:
+        return FrameReader(settings.frames.root)
+    return BucketFrames(settings.archive, place)
+
+
+def fragment_number(name: str) -> int | None:
+    """Of a fragment's name in its epoch; None for anything else."""
+    match = _FRAGMENT.fullmatch(name)
+    return None if match is None else int(match["number"])
+
+
+def end_count(name: str) -> int | None:
+    """How many fragments an end speaks of, by its name; None for anything else."""
+    match = _END.fullmatch(name)
+    return None if match is None else int(match["fragments"])
+
+
+def parse_record(found: StoredObject) -> Fragment:
+    """What the metadata of a fragment says. Raises BadMessage."""
+    try:
+        data = base64.b64decode(found.metadata.get(RECORD, ""), validate=True)
+        record = read_archive_message(data)
+    except ValueError as error:
+        raise BadMessage(f"{found.key}: {error}") from error
+    if not isinstance(record, Fragment) or record.bytes != found.bytes:
+        raise BadMessage(f"{found.key}: its metadata speaks of something else")
+    return record
+
+
+def _matching(names: Iterable[str], pattern: str) -> list[str]:
+    return sorted(name for name in names if re.fullmatch(pattern, name, re.ASCII))
+
+
+def _gone(path: str) -> NoReturn:
+    raise FragmentGone(f"{path} is not in the frame store")

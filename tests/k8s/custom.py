@@ -1,0 +1,102 @@
+"""Schemas of the custom resources that the production overlay uses: the fields used, no others.
+
+Kubernetes' own schemas come from a package; these kinds are of operators. Written after what
+their definitions say: rabbitmq/cluster-operator (rabbitmq.com_rabbitmqclusters.yaml),
+kedacore/keda (keda.sh_scaledobjects.yaml, and the prometheus trigger at keda.sh/docs/scalers) and
+prometheus-operator (monitoring.coreos.com_podmonitors.yaml).
+"""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string", "minLength": 1}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+ANYTHING: Schema = {"type": "object"}
+
+
+def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    return {
+        "type": "object",
+        "properties": {**required, **(optional or {})},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _list(of: Schema) -> Schema:
+    return {"type": "array", "items": of, "minItems": 1}
+
+
+METADATA = _object({"name": TEXT, "namespace": TEXT}, {"labels": ANYTHING, "annotations": ANYTHING})
+
+
+def _resource(api_version: str, kind: str, spec: Schema) -> Schema:
+    return _object(
+        {
+            "apiVersion": {"const": api_version},
+            "kind": {"const": kind},
+            "metadata": METADATA,
+            "spec": spec,
+        }
+    )
+
+
+_AMOUNTS = _object({"memory": TEXT}, {"cpu": TEXT})
+_CLUSTER = _object(
+    {
+        "replicas": {"enum": [1, 3, 5]},
+        "image": TEXT,
+        "resources": _object({"requests": _AMOUNTS, "limits": _AMOUNTS}),
+        "persistence": _object({"storage": TEXT}, {"storageClassName": TEXT}),
+        "rabbitmq": _object({"additionalConfig": TEXT}, {"additionalPlugins": _list(TEXT)}),
+    },
+    {
+        "terminationGracePeriodSeconds": COUNT,
+        # A part of a StatefulSet, laid over the operator's; its pods are checked as such elsewhere.
+        "override": _object(
+            {"statefulSet": _object({"spec": _object({"template": _object({"spec": ANYTHING})})})}
+        ),
+    },
+)
+_POLICY = _object({"type": {"enum": ["Pods", "Percent"]}, "value": COUNT, "periodSeconds": COUNT})
+_SCALING = _object({}, {"stabilizationWindowSeconds": COUNT, "policies": _list(_POLICY)})
+_BEHAVIOR = _object({}, {"scaleDown": _SCALING, "scaleUp": _SCALING})
+_PROMETHEUS = _object(
+    {
+        "type": {"const": "prometheus"},
+        # Every value of a trigger is a string.
+        "metadata": _object(
+            {
+                "serverAddress": {"type": "string", "pattern": "^https?://"},
+                "query": TEXT,
+                "threshold": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"},
+            },
+            {"ignoreNullValues": {"enum": ["true", "false"]}},
+        ),
+    }
+)
+_SCALED_OBJECT = _object(
+    {"scaleTargetRef": _object({"name": TEXT}, {"kind": TEXT}), "triggers": _list(_PROMETHEUS)},
+    {
+        "minReplicaCount": COUNT,
+        "maxReplicaCount": COUNT,
+        "pollingInterval": COUNT,
+        "advanced": _object(
+            {}, {"horizontalPodAutoscalerConfig": _object({}, {"behavior": _BEHAVIOR})}
+        ),
+    },
+)
+_POD_MONITOR = _object(
+    {
+        "selector": _object({"matchLabels": ANYTHING}),
+        "podMetricsEndpoints": _list(_object({"port": TEXT}, {"path": TEXT, "interval": TEXT})),
+    }
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "RabbitmqCluster": _resource("rabbitmq.com/v1beta1", "RabbitmqCluster", _CLUSTER),
+    "ScaledObject": _resource("keda.sh/v1alpha1", "ScaledObject", _SCALED_OBJECT),
+    "PodMonitor": _resource("monitoring.coreos.com/v1", "PodMonitor", _POD_MONITOR),
+}
+"""By kind."""

@@ -1,0 +1,246 @@
+"""Uploads: what is closed reaches the bucket in order, its file goes, and only then it is told."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.lines import Cursor
+from ingest.outbox import Outbox
+from ingest.recovery import append_lines, begin_epoch
+from ingest.spool import Spool
+from ingest.uploads import CURSOR_NAME, Uploads
+from shared.bucketframes import BucketFrames
+from shared.bucketplace import BucketPlace
+from shared.clock import SimulatedClock
+from shared.config import ArchiveSettings
+from shared.framestore import INDEX_NAME, FrameReader
+from shared.identity import fragment_path, new_epoch
+from shared.log import get_logger
+from shared.messages import EpochEnd, Fragment, StreamParameters
+from tests.memory_store import MemoryStore
+from tests.support import eventually
+
+CAMERA = "camera-1"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+STREAM = StreamParameters(
+    video_codec="h264", width=64, height=64, frames_per_second=30, audio_codec=None
+)
+SECONDS = 10.0
+
+
+class Host:
+    """A spool, and what carries it into the bucket; it can die and start again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.clock = SimulatedClock(NOON)
+        self.store = MemoryStore(self.clock)
+        self.frames = BucketFrames(
+            ArchiveSettings.model_validate({"secret_key": "x"}), BucketPlace("frames", "")
+        )
+        store: Any = self.store
+        self.frames.store = store
+        self.told: list[Fragment | EpochEnd] = []
+        self.records: list[Fragment | EpochEnd] = []
+        self.epoch = new_epoch(NOON)
+        begin_epoch(root / CAMERA / self.epoch, NOON, STREAM)
+        self.uploads = self.new_uploads()
+
+    def new_uploads(self) -> Uploads:
+        return Uploads(self.root, self.frames, self.told.append, self.clock, get_logger())
+
+    def restart(self) -> None:
+        self.uploads.finish(SECONDS)
+        self.told.clear()
+        self.uploads = self.new_uploads()
+
+    def path(self, number: int) -> str:
+        return fragment_path(CAMERA, self.epoch, number)
+
+    def close(self, count: int = 1, *, add: bool = True) -> None:
+        """Close fragments, as the index does."""
+        for _ in range(count):
+            number = len(self.records)
+            data = os.urandom(500)
+            (self.root / self.path(number)).write_bytes(data)
+            self._append(
+                Fragment(
+                    camera=CAMERA,
+                    epoch=self.epoch,
+                    fragment=number,
+                    path=self.path(number),
+                    bytes=len(data),
+                    frames=30,
+                    captured_at=NOON + timedelta(seconds=number),
+                    duration_seconds=1,
+                    key_frame_bytes=100,
+                    stream=STREAM,
+                ),
+                add=add,
+            )
+
+    def end(self) -> None:
+        count = len(self.records)
+        self._append(
+            EpochEnd(camera=CAMERA, epoch=self.epoch, fragments=count, ended_at=NOON, reason="x"),
+            add=True,
+        )
+
+    def _append(self, record: Fragment | EpochEnd, *, add: bool) -> None:
+        index = self.root / CAMERA / self.epoch / INDEX_NAME
+        append_lines(index, [record], index.stat().st_size if index.exists() else 0)
+        self.records.append(record)
+        if add:
+            self.uploads.add(record)
+
+    def until_told(self, count: int) -> None:
+        def all_told() -> bool:
+            self.clock.advance(1)  # pauses after failures pass
+            self.uploads.wake(CAMERA)
+            return len(self.told) >= count
+
+        eventually(all_told, SECONDS, f"{count} told")
+
+    @property
+    def stored(self) -> list[str]:
+        return sorted(self.store.objects)
+
+    @property
+    def left(self) -> list[str]:
+        return sorted(path.name for path in (self.root / CAMERA / self.epoch).glob("*.ts"))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    yield made
+    made.uploads.finish(0.1)
+
+
+def test_what_is_closed_is_uploaded_its_file_goes_and_then_it_is_told(host: Host) -> None:
+    host.uploads.start()
+    host.close(3)
+    host.end()
+    host.until_told(4)
+    assert host.told == host.records
+    index = host.frames.closed(CAMERA, host.epoch)
+    assert [*index.fragments, index.end] == host.records
+    assert host.left == []
+
+
+def test_nothing_is_published_before_it_can_be_read(host: Host) -> None:
+    class Link:
+        sent = 0
+
+        def publish_confirmed(self, *_: object, headers: object, on_result: Any) -> None:
+            self.sent += 1
+            on_result(True)
+
+    link: Any = Link()
+    outbox = Outbox(
+        host.root, CAMERA, host.clock, get_logger(), lambda: host.uploads.cursor(CAMERA)
+    )
+    host.store.is_away = True
+    host.uploads.start()
+    host.close(3)
+    eventually(lambda: host.uploads.trouble, SECONDS)
+    assert outbox.pump(link) == 0
+    host.store.is_away = False
+    host.until_told(3)
+    eventually(lambda: outbox.pump(link) + link.sent >= 3, SECONDS)
+    assert link.sent == 3
+
+
+def test_a_store_that_is_away_costs_nothing_and_what_is_new_goes_first(host: Host) -> None:
+    host.close(30, add=False)  # gathered while the store was away
+    host.close(1)
+    host.uploads.start()
+    host.until_told(31)
+    assert host.told[0] == host.records[30]
+    assert host.told[1:] == host.records[:30]
+    assert host.uploads.trouble is None
+
+
+def test_a_restart_goes_on_where_it_was(host: Host) -> None:
+    host.uploads.start()
+    host.close(3)
+    host.until_told(3)
+    host.restart()
+    assert (host.root / CAMERA / CURSOR_NAME).exists()
+    host.close(2, add=False)
+    asked = len(host.store.asked)
+    host.uploads.start()
+    host.until_told(2)
+    assert host.told == host.records[3:]
+    assert [what for what, _ in host.store.asked[asked:]] == ["create", "create"]
+
+
+def test_a_lost_cursor_uploads_nothing_twice(host: Host) -> None:
+    """A file that is not there was uploaded; one that was uploaded and is there is the same."""
+    host.uploads.start()
+    host.close(3)
+    host.until_told(3)
+    host.restart()
+    (host.root / CAMERA / CURSOR_NAME).unlink()
+    (host.root / host.path(1)).write_bytes(host.store.objects[host.path(1)])  # killed in between
+    host.close(1, add=False)
+    host.uploads = host.new_uploads()
+    host.uploads.start()
+    host.until_told(2)
+    assert host.told == [host.records[1], host.records[3]]
+    assert host.left == []
+
+
+def test_other_bytes_under_the_key_stop_nothing_and_stay_on_the_disk(host: Host) -> None:
+    host.store.create_bytes(host.path(1), b"somebody else's", content_type="video/mp2t")
+    host.uploads.start()
+    host.close(3)
+    host.until_told(2)
+    assert host.store.objects[host.path(1)] == b"somebody else's"
+    assert host.left == ["000001.ts"]
+
+
+def test_who_has_the_spool_to_himself_closes_what_a_dead_one_left(host: Host) -> None:
+    host.close(2)
+    alone = Spool(host.root, get_logger())
+    alone.take()
+    end = FrameReader(host.root).closed(CAMERA, host.epoch).end
+    assert end is not None
+    assert end.fragments == 2
+    alone.close()
+
+
+def test_who_shares_the_spool_closes_nothing_of_the_others(host: Host) -> None:
+    other = Spool(host.root, get_logger())
+    other.take()
+    host.records.clear()
+    host.epoch = new_epoch(NOON, after=host.epoch)
+    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    host.close(2)
+    second = Spool(host.root, get_logger())
+    second.take()
+    other.close()
+    third = Spool(host.root, get_logger())  # the first is back, and the second still writes
+    third.take()
+    assert FrameReader(host.root).closed(CAMERA, host.epoch).end is None
+    second.close()
+    third.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reaches"),
+    [
+        (Cursor("a", 10), Cursor("a", 10), True),
+        (Cursor("a", 10), Cursor("a", 11), False),
+        (Cursor("a", -1), Cursor("a", 11), True),
+        (Cursor("a", 11), Cursor("a", -1), False),
+        (Cursor("b", 0), Cursor("a", -1), True),
+        (Cursor("a", -1), Cursor("b", 1), False),
+    ],
+)
+def test_a_cursor_reaches_what_lies_before_it(one: Cursor, other: Cursor, reaches: bool) -> None:
+    assert one.reaches(other) is reaches

@@ -1,0 +1,331 @@
+"""What deploy/k8s says to Kubernetes: it is valid, closed, and agrees with the code."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+
+import analyzer.worker
+import archiver.worker
+import encoder.camera
+import encoder.loop
+import encoder.seat
+import ingest.handover
+import ingest.recorder
+import shared.createonly
+import shared.health
+import shared.link
+import viewer.server
+import viewer.worker
+from deploy.local.vigil import HUNG_SECONDS
+from shared import config
+from shared.config import FrameSettings, MetricsSettings
+from shared.messages import Stage
+from tests.k8s.custom import SCHEMAS
+from tests.k8s.manifests import (
+    BUILDS,
+    FOLDER,
+    Manifest,
+    build,
+    built,
+    data_of,
+    of_kind,
+    pods,
+    values,
+    workers,
+)
+from tests.k8s.restricted import breaches
+
+KUBERNETES = ("1.32", "1.34", "1.37")
+"""The oldest that is looked after somewhere, one in the middle, and the newest known here."""
+UPLOAD_SECONDS = shared.createonly.CONNECT_SECONDS + shared.createonly.READ_SECONDS
+"""One request that the store does not answer."""
+TRIES = 3
+LINK_SECONDS = 2 * shared.link.CLOSE_TIMEOUT_SECONDS
+JANITOR_SECONDS = 1.0
+STOPS = {
+    # captures, leavers, index, outbox
+    Stage.INGEST: ingest.handover.HAND_OVER_SECONDS
+    + 4 * ingest.recorder.STOP_SECONDS
+    + JANITOR_SECONDS
+    + LINK_SECONDS
+    + UPLOAD_SECONDS,
+    Stage.ENCODER: encoder.camera.HAND_OVER_SECONDS
+    + encoder.seat.CLOSE_SECONDS
+    + encoder.seat.ABANDON_SECONDS
+    + encoder.loop.STOP_SECONDS
+    + LINK_SECONDS
+    + UPLOAD_SECONDS,
+    Stage.ARCHIVER: archiver.worker.FINISH_SECONDS + TRIES * UPLOAD_SECONDS + LINK_SECONDS,
+    Stage.ANALYZER: analyzer.worker.FINISH_SECONDS + LINK_SECONDS,
+    Stage.VIEWER: viewer.server.END_SECONDS + 4 + 3 * viewer.worker.END_SECONDS + LINK_SECONDS,
+}
+"""How long an orderly stop may take, by the code's own limits."""
+
+
+@pytest.fixture(params=BUILDS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+# -- valid --------------------------------------------------------------------------------------
+
+
+def check(manifest: Manifest, version: str) -> None:
+    schema = SCHEMAS.get(manifest["kind"])
+    if schema is None:
+        kubernetes_validate.validate(manifest, version, strict=True)
+    else:
+        jsonschema.validate(manifest, schema)
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_every_manifest_is_one_that_kubernetes_knows(name: str, version: str) -> None:
+    for manifest in built(name):
+        check(manifest, version)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "NetworkPolicy", *SCHEMAS])
+def test_a_field_that_kubernetes_does_not_know_is_found(kind: str) -> None:
+    manifest = of_kind("overlays/production", kind)[0]
+    wrong = {**manifest, "spec": {**manifest["spec"], "replicaz": 3}}
+    with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
+        check(wrong, KUBERNETES[-1])
+
+
+def test_everything_lies_in_the_one_namespace_and_no_name_is_given_twice(name: str) -> None:
+    seen = set()
+    for manifest in built(name):
+        key = manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"]
+        assert key not in seen
+        seen.add(key)
+        if manifest["kind"] != "Namespace":
+            assert manifest["metadata"]["namespace"] == "cradle", key
+
+
+def test_all_five_stages_are_there_by_the_command_that_the_image_knows(name: str) -> None:
+    assert {pod.name: pod.container["args"] for pod in workers(name)} == {
+        stage.value: [stage.value] for stage in Stage
+    }
+
+
+def test_images_are_pinned(name: str) -> None:
+    for image in values(list(built(name)), "image"):
+        repository, _, tag = image.rpartition(":")
+        assert repository, image
+        assert re.search(r"\d+\.\d+\.\d+|RELEASE\.\d{4}-\d\d-\d\dT", tag), image
+
+
+def test_the_image_is_named_in_one_place(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text(
+        "resources: [base]\nimages: [{name: cradle, newName: example/cradle, newTag: 9.9.9}]\n"
+    )
+    (tmp_path / "base").symlink_to(FOLDER / "base")
+    images = {image for manifest in build(tmp_path) for image in values(manifest, "image")}
+    assert images == {"example/cradle:9.9.9"}
+
+
+# -- pods ---------------------------------------------------------------------------------------
+
+
+def test_pods_keep_the_restricted_standard_which_the_namespace_enforces(name: str) -> None:
+    (namespace,) = of_kind(name, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert {pod.name: breaches(pod.spec) for pod in pods(name)} == {
+        pod.name: [] for pod in pods(name)
+    }
+
+
+def test_the_pods_of_the_brokers_operator_are_told_to_keep_it_too() -> None:
+    (cluster,) = of_kind("overlays/production", "RabbitmqCluster")
+    spec = cluster["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
+    assert breaches(spec) == []
+
+
+def test_workers_run_as_the_images_user_on_a_root_that_cannot_be_written(name: str) -> None:
+    for pod in workers(name):
+        context = pod.spec["securityContext"]
+        assert {context[key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {10001}
+        assert pod.container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_no_pod_gets_a_token_of_kubernetes(name: str) -> None:
+    assert {pod.spec["automountServiceAccountToken"] for pod in pods(name)} == {False}
+
+
+def test_every_mount_has_its_volume_and_every_volume_but_the_cameras_footage_a_limit(
+    name: str,
+) -> None:
+    for pod in pods(name):
+        claims = pod.workload["spec"].get("volumeClaimTemplates", [])
+        volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
+        known = volumes.keys() | {claim["metadata"]["name"] for claim in claims}
+        assert {mount["name"] for mount in pod.container["volumeMounts"]} == known, pod.name
+        for volume in volumes.values():
+            assert "emptyDir" not in volume or "sizeLimit" in volume["emptyDir"], pod.name
+
+
+def test_every_container_says_what_it_needs_and_how_much_memory_it_may_take(name: str) -> None:
+    for pod in pods(name):
+        resources = pod.container["resources"]
+        assert resources["requests"].keys() >= {"cpu", "memory"}, pod.name
+        assert "memory" in resources["limits"], pod.name
+        assert "cpu" not in resources["limits"], "who is throttled is late"
+
+
+def test_the_memory_that_the_encoder_may_take_holds_its_spool(name: str) -> None:
+    (pod,) = (each for each in workers(name) if each.name == "encoder")
+    (spool,) = (each for each in pod.spec["volumes"] if each["name"] == "live-spool")
+    assert spool["emptyDir"]["medium"] == "Memory"
+    limit = mebibytes(pod.container["resources"]["limits"]["memory"])
+    assert limit >= 2 * mebibytes(spool["emptyDir"]["sizeLimit"])
+
+
+def mebibytes(quantity: str) -> int:
+    number, unit = int(quantity[:-2]), quantity[-2:]
+    return number * {"Mi": 1, "Gi": 1024}[unit]
+
+
+def test_replicas_are_spread_over_nodes_by_labels_that_they_have(name: str) -> None:
+    for pod in workers(name):
+        keys = set()
+        for spread in pod.spec["topologySpreadConstraints"]:
+            keys.add(spread["topologyKey"])
+            assert spread["labelSelector"]["matchLabels"].items() <= pod.labels.items()
+            assert {*spread["matchLabelKeys"]} <= pod.labels.keys()
+        assert "kubernetes.io/hostname" in keys
+        assert "production" not in name or "topology.kubernetes.io/zone" in keys
+
+
+# -- agreement with the code --------------------------------------------------------------------
+
+
+def test_metrics_ports_are_those_of_the_stages(name: str) -> None:
+    for pod in workers(name):
+        ports = {port["name"]: port["containerPort"] for port in pod.container["ports"]}
+        assert ports["metrics"] == MetricsSettings().port_of(Stage(pod.name))
+
+
+def test_a_worker_is_alive_until_it_has_hung_for_as_long_as_on_one_machine(name: str) -> None:
+    for pod in workers(name):
+        probe, start = pod.container["livenessProbe"], pod.container["startupProbe"]
+        for each in (probe, start):
+            assert each["httpGet"] == {"path": "/healthz", "port": "metrics"}
+        limit = (probe["failureThreshold"] - 1) * probe["periodSeconds"]
+        assert limit >= HUNG_SECONDS > shared.health.FRESH_SECONDS
+        assert start["failureThreshold"] * start["periodSeconds"] >= 300
+
+
+def test_traffic_goes_to_pages_that_answer(name: str) -> None:
+    (pod,) = (each for each in workers(name) if each.name == "viewer")
+    assert pod.container["readinessProbe"]["httpGet"]["port"] == "http"
+    ports = {port["name"]: port["containerPort"] for port in pod.container["ports"]}
+    assert ports["http"] == int(places(name)["CRADLE_VIEWER__PORT"])
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_the_grace_is_longer_than_an_orderly_stop_may_take(name: str, stage: Stage) -> None:
+    (pod,) = (each for each in workers(name) if each.name == stage)
+    before = pod.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
+    grace = pod.spec["terminationGracePeriodSeconds"]
+    assert grace >= STOPS[stage] + before["seconds"] + 10
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_the_sum_in_the_comment_is_that_of_the_code(stage: Stage) -> None:
+    text = (FOLDER / "base" / f"{stage}.yaml").read_text()
+    comment = text[: text.index("terminationGracePeriodSeconds")]
+    (told,) = re.findall(r"6 s[^:]*?: (\d+)\s+s\b|63 s: (\d+)\s+s\b", comment)[-1:]
+    sleep = 5 if stage is Stage.VIEWER else 0
+    assert int("".join(told)) == STOPS[stage] + sleep
+
+
+def places(name: str) -> dict[str, str]:
+    return data_of(name, "cradle-places")
+
+
+def test_places_are_where_a_volume_is_mounted(name: str) -> None:
+    owner = {"FRAMES__SPOOL": "ingest", "LIVE__SPOOL": "encoder", "VIEWER__URL": "viewer"}
+    for key, stage in owner.items():
+        (pod,) = (each for each in workers(name) if each.name == stage)
+        path = places(name)[f"CRADLE_{key}"].removeprefix("file://")
+        assert path in {mount["mountPath"] for mount in pod.container["volumeMounts"]}
+
+
+@pytest.mark.skipif(
+    "spool" not in FrameSettings.model_fields, reason="frames.url: s3:// has not landed yet"
+)
+def test_the_configuration_is_one_that_the_workers_take(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in places(name).items():
+        monkeypatch.setenv(key, value)
+    file = tmp_path / "cradle.yaml"
+    file.write_text(data_of(name, "cradle-config")["cradle.yaml"])
+    settings = config.load(file)
+    assert settings.cameras
+    assert settings.metrics.host == settings.viewer.host == "0.0.0.0"
+    (pod,) = (each for each in workers(name) if each.name == "ingest")
+    (claim,) = pod.workload["spec"]["volumeClaimTemplates"]
+    size = mebibytes(claim["spec"]["resources"]["requests"]["storage"]) / 1024
+    assert size >= 1.1 * settings.frames.model_dump()["spool_gib"]
+
+
+def test_a_change_of_the_configuration_rolls_the_workers_out(name: str) -> None:
+    for pod in workers(name):
+        used = {
+            each["name"] for key in ("configMap", "configMapRef") for each in values(pod.spec, key)
+        }
+        assert used <= {each["metadata"]["name"] for each in of_kind(name, "ConfigMap")}
+        assert all(re.search(r"-[a-z0-9]{10}$", each) for each in used)
+
+
+# -- secrets ------------------------------------------------------------------------------------
+
+
+def secret_keys(name: str) -> Iterator[tuple[str, str | None]]:
+    """Every Secret that is referred to, with the key if one is named."""
+    for manifest in built(name):
+        for each in values(manifest, "secretKeyRef"):
+            yield each["name"], each["key"]
+        for each in values(manifest, "secretRef"):
+            yield each["name"], None
+        for each in values(manifest, "secret"):
+            yield each["secretName"], None
+        for entries in values(manifest, "tls"):
+            yield from ((entry["secretName"], None) for entry in entries)
+
+
+def test_no_secret_is_in_the_repository(name: str) -> None:
+    assert not of_kind(name, "Secret")
+    for key in values(list(built(name)), "env"):
+        for variable in key:
+            is_secret = re.search(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|BROKER__URL", variable["name"])
+            assert not (is_secret and "value" in variable), variable["name"]
+
+
+def test_every_secret_that_is_referred_to_is_documented_with_its_key(name: str) -> None:
+    readme = (FOLDER / "README.md").read_text()
+    for secret, key in secret_keys(name):
+        of_stage = re.sub(
+            r"^(cradle-(?:broker|store))-(ingest|encoder|archiver|analyzer|viewer)$",
+            r"\1-<stage>",
+            secret,
+        )
+        assert f"`{of_stage}`" in readme, secret
+        assert key is None or f"`{key}`" in readme, (secret, key)
+
+
+def test_every_stage_has_its_own_user_of_the_broker_and_key_of_the_store(name: str) -> None:
+    for pod in workers(name):
+        named = {
+            variable["name"]: variable["valueFrom"]["secretKeyRef"]["name"]
+            for variable in pod.container["env"]
+            if "valueFrom" in variable
+        }
+        assert named["CRADLE_BROKER__URL"] == f"cradle-broker-{pod.name}"
+        assert named["CRADLE_ARCHIVE__ACCESS_KEY"] == f"cradle-store-{pod.name}"
+        assert named["CRADLE_ARCHIVE__SECRET_KEY"] == f"cradle-store-{pod.name}"

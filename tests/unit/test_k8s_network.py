@@ -1,0 +1,220 @@
+"""Who may reach whom, be drained, scaled and watched: the rest of what deploy/k8s says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.k8s.manifests import (
+    BUILDS,
+    FOLDER,
+    ROOT,
+    Manifest,
+    Pod,
+    build,
+    data_of,
+    of_kind,
+    pods,
+    values,
+    workers,
+)
+
+
+@pytest.fixture(params=BUILDS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+# -- disruption ---------------------------------------------------------------------------------
+
+
+def test_every_stage_has_a_budget_that_blocks_no_drain_of_a_single_replica(name: str) -> None:
+    budgets = of_kind(name, "PodDisruptionBudget")
+    for pod in workers(name):
+        (budget,) = (each for each in budgets if selects(each["spec"]["selector"], pod.labels))
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert "minAvailable" not in budget["spec"]
+
+
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    assert selector.keys() <= {"matchLabels"}, selector
+    return bool(selector.get("matchLabels", {}).items() <= labels.items())
+
+
+# -- network ------------------------------------------------------------------------------------
+
+OPERATED = [{"app.kubernetes.io/name": "broker"}]
+"""Labels of pods that an operator makes of a custom resource."""
+
+
+def labels_of(name: str) -> list[dict[str, str]]:
+    operated = OPERATED if of_kind(name, "RabbitmqCluster") else []
+    return [pod.labels for pod in pods(name)] + operated
+
+
+def policies(name: str) -> list[Manifest]:
+    return of_kind(name, "NetworkPolicy")
+
+
+def policies_on(name: str, labels: dict[str, str], direction: str) -> list[Manifest]:
+    """The rules of all policies for a pod in one direction."""
+    rules = []
+    for policy in policies(name):
+        spec = policy["spec"]
+        if selects(spec["podSelector"], labels) and direction.title() in spec["policyTypes"]:
+            rules += spec.get(direction, [])
+    return rules
+
+
+def test_nothing_is_allowed_that_is_not_said(name: str) -> None:
+    assert any(
+        each["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+        for each in policies(name)
+    )
+    for policy in policies(name):
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(direction, []):
+                assert rule[peers], "an empty list of peers is everybody"
+                assert rule["ports"], "an empty list of ports is every port"
+
+
+def test_network_policies_select_what_exists(name: str) -> None:
+    known = labels_of(name)
+    if name == "base":  # the broker comes with an overlay
+        known = known + OPERATED
+    for policy in policies(name):
+        selectors = [policy["spec"]["podSelector"]]
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(direction, []):
+                selectors += [
+                    peer["podSelector"]
+                    for peer in rule[peers]
+                    if "podSelector" in peer and "namespaceSelector" not in peer
+                ]
+        for selector in selectors:
+            assert any(selects(selector, labels) for labels in known), policy["metadata"]["name"]
+
+
+@pytest.mark.parametrize("overlay", BUILDS[1:])
+def test_each_stage_reaches_names_broker_and_store_and_only_ingest_the_cameras(
+    overlay: str,
+) -> None:
+    store = 9000 if overlay.endswith("single-node") else 443
+    for pod in workers(overlay):
+        ports = {
+            port["port"]
+            for rule in policies_on(overlay, pod.labels, "egress")
+            for port in rule["ports"]
+        }
+        cameras = {554, 8554, 80, 443} if pod.name == "ingest" else set()
+        assert ports == {53, 5672, store} | cameras, pod.name
+
+
+@pytest.mark.parametrize("overlay", BUILDS[1:])
+def test_what_a_worker_may_reach_lets_it_in(overlay: str) -> None:
+    """Both ends are closed, so each way must be open twice."""
+    for pod in workers(overlay):
+        for rule in policies_on(overlay, pod.labels, "egress"):
+            for peer in rule["to"]:
+                if "podSelector" not in peer or "namespaceSelector" in peer:
+                    continue
+                wanted = peer["podSelector"]
+                (target,) = (each for each in labels_of(overlay) if selects(wanted, each))
+                entered = {
+                    port["port"]
+                    for entry in policies_on(overlay, target, "ingress")
+                    for each in entry["from"]
+                    if selects(each.get("podSelector", {}), pod.labels)
+                    and "namespaceSelector" not in each
+                    for port in entry["ports"]
+                }
+                assert {port["port"] for port in rule["ports"]} <= entered
+
+
+@pytest.mark.parametrize("overlay", BUILDS[1:])
+def test_workers_are_entered_for_their_figures_only_and_the_page_from_the_ingress(
+    overlay: str,
+) -> None:
+    for pod in workers(overlay):
+        rules = policies_on(overlay, pod.labels, "ingress")
+        ports = {port["port"] for rule in rules for port in rule["ports"]}
+        assert ports == ({"metrics", "http"} if pod.name == "viewer" else {"metrics"})
+        assert all("namespaceSelector" in peer for rule in rules for peer in rule["from"])
+
+
+def test_only_with_the_provider_chosen_may_the_analyzer_reach_the_outside(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text("resources: [k8s/base]\ncomponents: [k8s/gemini]")
+    (tmp_path / "k8s").mkdir()
+    (tmp_path / "k8s" / "base").symlink_to(FOLDER / "base")
+    (tmp_path / "k8s" / "gemini").symlink_to(FOLDER / "components" / "gemini")
+    made = build(tmp_path)
+    (policy,) = (each for each in made if each["metadata"]["name"] == "analyzer-to-provider")
+    kubernetes_validate.validate(policy, "1.37", strict=True)
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "analyzer"}
+    (rule,) = policy["spec"]["egress"]
+    assert rule["ports"] == [{"port": 443}]
+    (deployment,) = (
+        each
+        for each in made
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == "analyzer"
+    )
+    variables = [each["name"] for each in Pod("analyzer", deployment).container["env"]]
+    assert "GEMINI_API_KEY" in variables
+    assert "CRADLE_BROKER__URL" in variables
+
+
+# -- what production says beside ------------------------------------------------------------------
+
+
+def test_what_scales_a_stage_asks_for_metrics_that_the_code_serves() -> None:
+    served = set()
+    for folder in ("shared", "ingest", "encoder", "archiver", "analyzer", "viewer"):
+        for file in (ROOT / folder).glob("*.py"):
+            served |= set(re.findall(r'"(cradle_[a-z_]+)"', file.read_text()))
+    for scaled in of_kind("overlays/production", "ScaledObject"):
+        asked = {
+            metric
+            for query in values(scaled, "query")
+            for metric in re.findall(r"\bcradle_[a-z_]+", query)
+        }
+        assert asked
+        assert asked <= served
+
+
+def test_what_is_scaled_exists_and_its_number_is_left_to_the_scaler() -> None:
+    scaled = of_kind("overlays/production", "ScaledObject")
+    by_name = {pod.name: pod.workload for pod in workers("overlays/production")}
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in scaled} == {
+        "encoder",
+        "archiver",
+        "analyzer",
+    }
+    for each in scaled:
+        assert "replicas" not in by_name[each["spec"]["scaleTargetRef"]["name"]]["spec"]
+
+
+def test_workers_are_added_before_those_that_are_there_hold_all_they_may() -> None:
+    content = yaml.safe_load(data_of("overlays/production", "cradle-config")["cradle.yaml"])
+    most = content["seats"]["max_cameras"]
+    for scaled in of_kind("overlays/production", "ScaledObject"):
+        if scaled["metadata"]["name"] != "analyzer":
+            (trigger,) = scaled["spec"]["triggers"]
+            assert float(trigger["metadata"]["threshold"]) < most
+
+
+def test_the_figures_of_every_pod_are_taken() -> None:
+    monitors = of_kind("overlays/production", "PodMonitor")
+    for labels in labels_of("overlays/production"):
+        assert any(selects(each["spec"]["selector"], labels) for each in monitors)
+
+
+def test_one_node_holds_one_of_each_and_production_more_of_what_records_and_shows() -> None:
+    def counts(name: str) -> dict[str, Any]:
+        return {pod.name: pod.workload["spec"].get("replicas") for pod in workers(name)}
+
+    assert set(counts("overlays/single-node").values()) == {1}
+    assert counts("overlays/production")["ingest"] >= 2
+    assert counts("overlays/production")["viewer"] >= 2
