@@ -72,7 +72,7 @@ screenshots: setup-dev
 LOCK := uv pip compile pyproject.toml deploy/build.in --generate-hashes --strip-extras \
 	--no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -q
 lock:
-	$(LOCK) --extra gemini --extra gemini-legacy --extra local -o requirements.lock
+	$(LOCK) --extra gemini --extra gemini-legacy --extra local --extra tracing -o requirements.lock
 	$(LOCK) --all-extras -o requirements-dev.lock
 
 clean:

@@ -10,6 +10,7 @@ worthless: the seat is given up, and whoever takes it reads anew.
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 
@@ -24,6 +25,7 @@ from archiver.intake import Intake, Received
 from archiver.jobs import Jobs, Results
 from archiver.outbox import Outbox
 from archiver.tools import Tools
+from archiver.traces import ClipTraces
 from archiver.windows import runs
 from shared.backoff import pause_seconds
 from shared.clipfolder import ClipFolder, CommittedClip, Listing
@@ -63,6 +65,7 @@ class CameraArchive:
             worker=tools.worker,
             results=Results(self._stored, self._gone, self._range_taken),
         )
+        self._traces = None if tools.tracer is None else ClipTraces(tools.tracer)
         self.intake = Intake(camera, tools.link, desk, clock, self.log, seconds)
         self.intake.open()
 
@@ -163,6 +166,8 @@ class CameraArchive:
         if self.continuity.begin(epoch):
             self.outbox.add(EpochBegun(camera=self.camera, epoch=epoch, stream=fragment.stream))
         new = self.book.offer(fragment, self.tools.clock.monotonic())
+        if new and self._traces is not None:
+            self._traces.received(fragment, received.delivery.headers if received.delivery else {})
         if new and received.delivery is None:
             figures.RECONCILED.labels(self.camera).inc()
 
@@ -257,12 +262,17 @@ class CameraArchive:
         seconds = self.tools.settings.clip_seconds
         for run in made:
             gap = self.continuity.gap_before(run)
-            self.jobs.add(Clip(run, self.book.window_of(run[0]), seconds, gap))
+            clip = Clip(run, self.book.window_of(run[0]), seconds, gap)
+            if self._traces is not None:
+                clip = replace(clip, trace=self._traces.context_of(clip))
+            self.jobs.add(clip)
 
     # -- what becomes of clips ------------------------------------------------------------------
 
     def _stored(self, clip: Clip, commit: Commit) -> None:
         self.book.commit(clip.fragments)
+        if self._traces is not None:
+            self._traces.stored(clip, commit)
         manifest = commit.manifest
         figures.count_clip(manifest, commit.outcome)
         self.log.info(
@@ -285,6 +295,8 @@ class CameraArchive:
             span = range(run[0].fragment, run[-1].fragment + 1)
             gap = Gap(starts_at=run[0].captured_at, ends_at=run[-1].ends_at, reason=reason)
             self._record_lost(run[0].epoch, span, gap)
+            if self._traces is not None:
+                self._traces.lost(run, reason)
         self._make(self.book.lose(clip.fragments, numbers))
 
     def _record_lost(self, epoch: str, numbers: range, gap: Gap) -> None:

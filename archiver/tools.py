@@ -10,6 +10,7 @@ from shared.framestore import FrameStore
 from shared.link import Link
 from shared.log import Log
 from shared.objectstore import ObjectStore
+from shared.tracing import Tracer
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,4 @@ class Tools:
     desk: Desk
     clock: Clock
     log: Log
+    tracer: Tracer | None = None

@@ -28,6 +28,7 @@ from encoder.playlist import Segment
 from encoder.publication import Announce, Publication
 from encoder.sound import FedSound
 from encoder.succession import Succession, Watcher
+from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.clock import Clock
 from shared.errors import (
@@ -73,6 +74,7 @@ class Camera:
         """Why nothing is done for this camera any more."""
         self.done = threading.Event()
         """Set, for other threads, when it has ended."""
+        self._traces: SegmentTraces | None = None
         self._name = name
         self._reader = places.frames
         self._folder = places.folder
@@ -99,6 +101,11 @@ class Camera:
             name, self, places.settings, self._folder, watcher, self._heard, clock, log
         )
 
+    def trace(self, traces: SegmentTraces) -> None:
+        """Have it hear of batches and of what is shown; before `open`."""
+        self._traces = traces
+        self._publication.shown = traces.published
+
     @property
     def state(self) -> str:
         """`starting`, `live` or `stalled`."""
@@ -119,7 +126,10 @@ class Camera:
             return  # unacknowledged, they go back with the seat
         for delivery in deliveries:
             try:
-                self._backlog.add(self._read_batch(delivery), delivery)
+                batch = self._read_batch(delivery)
+                self._backlog.add(batch, delivery)
+                if self._traces is not None:
+                    self._traces.arrived(batch, delivery.headers)
             except BadMessage as error:
                 figures.SKIPPED.labels(self._name, "bad-message").inc()
                 self._log.warning("message refused", action="message.lost", reason=str(error))

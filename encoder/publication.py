@@ -57,6 +57,8 @@ class Publication:
         self._playlist = Playlist.started_at(clock.now(), self._least_target_seconds)
         self._written = self._shown = self._playlist
         self._on_loop = on_loop
+        self.shown: Callable[[Sequence[Segment]], None] = lambda _segments: None
+        """Hears of segments that can be seen from now on."""
         self.unseen = 0
         """Publications that cannot be seen yet."""
         self._progress_at = clock.monotonic()
@@ -117,6 +119,7 @@ class Publication:
 
     def _see(self, playlist: Playlist, segments: Sequence[Segment]) -> None:
         self._shown = playlist
+        self.shown(segments)
         self._measure(segments)
         if (self._clock.now() - segments[-1].ended_at).total_seconds() < FRESH_SECONDS:
             self._progress_at = self._clock.monotonic()

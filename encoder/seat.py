@@ -14,6 +14,7 @@ from encoder.generation import FLUSH_SECONDS
 from encoder.loop import Callback, Loop
 from encoder.places import Stores
 from encoder.publication import Facts
+from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.link import Delivery, Link
 from shared.messages import Event, Stage
@@ -61,6 +62,8 @@ class CameraSeat:
             context.clock,
             log,
         )
+        if context.tracer is not None:
+            self._camera.trace(SegmentTraces(context.tracer))
         self._subscription = link.consume(
             encoder_queue(name),
             prefetch=PREFETCH,

@@ -23,6 +23,7 @@ from ingest.pulse import Pulse
 from ingest.recording import BrokenEpoch, Outlets
 from ingest.remote import Remote
 from ingest.sampling import Sampler
+from ingest.traces import FragmentTraces
 from shared.config import CameraSettings
 from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
 from shared.link import Link
@@ -50,7 +51,8 @@ class Recorder:
         self._settings = context.settings
         self._log = context.log
         self._root = context.settings.frames.root
-        self._live = LiveBatches()
+        self._traces = None if context.tracer is None else FragmentTraces(context.tracer)
+        self._live = LiveBatches(self._traces)
         self.link: Link | None = None
         self.captures: dict[str, Capture] = {}
         self._outboxes: dict[str, Outbox] = {}
@@ -169,7 +171,8 @@ class Recorder:
 
     def _outbox(self, camera: str) -> Outbox:
         limit = None if self._remote is None else partial(self._remote.uploads.cursor, camera)
-        return Outbox(self._root, camera, self._context.clock, self._log, limit)
+        clock, log = self._context.clock, self._log
+        return Outbox(self._root, camera, clock, log, limit, self._traces)
 
     def hand_over(self, camera: str, reason: str) -> bool:
         """Let a camera's capture record on while its seat is freed for another worker.
@@ -280,6 +283,8 @@ class Recorder:
     def _on_line(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, Fragment):
             figures.FRAGMENTS.labels(record.camera).inc()
+            if self._traces is not None:
+                self._traces.written(record)
         if self._remote is None:
             self._is_readable(record)
         else:
@@ -302,7 +307,9 @@ class Recorder:
         sample = sampler.add(record)
         if sample is not None and link is not None:
             figures.SAMPLES.labels(record.camera).inc()
-            link.publish(FRAMES, sample_key(record.camera), sample.to_body(), persistent=True)
+            headers = None if self._traces is None else self._traces.of_sample(sample)
+            key = sample_key(record.camera)
+            link.publish(FRAMES, key, sample.to_body(), headers=headers, persistent=True)
 
     def _tell(self, camera: str, event: str, detail: dict[str, str | int | float]) -> None:
         self._told[camera] = (event, detail)

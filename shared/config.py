@@ -32,6 +32,7 @@ from shared.errors import Misconfigured
 from shared.messages import CameraId, Stage
 from shared.section import Section
 from shared.source import SourceAddress, file_path, parse_source, split_address
+from shared.tracingsettings import TracingSettings
 from shared.viewersettings import ViewerSettings
 
 Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
@@ -362,6 +363,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = Field(MetricsSettings(), description="Health and figures.")
     seats: SeatSettings = Field(SeatSettings(), description="Sharing of cameras between replicas.")
     log: LogSettings = Field(LogSettings(), description="Logs on standard output.")
+    tracing: TracingSettings = Field(TracingSettings(), description="Spans for a collector.")
     cameras: list[CameraSettings] = Field([], description="The rooms.")
 
     @classmethod

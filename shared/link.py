@@ -31,6 +31,7 @@ from shared.clock import SystemClock
 from shared.errors import BrokerUnavailable, LinkLost, Misconfigured, SeatTaken, Unavailable
 from shared.log import redact
 from shared.topology import EXCHANGES, LOST, Queue
+from shared.tracing import TRACEPARENT, context_in
 
 CALL_TIMEOUT_SECONDS = 10.0
 BLOCKED_TIMEOUT_SECONDS = 30.0
@@ -387,6 +388,8 @@ class Link:
             "x-cradle-worker": self._name,
             "x-cradle-lost-at": SystemClock().now().isoformat(timespec="milliseconds"),
         }
+        if context_in(delivery.headers) is not None:  # it goes on when the message is sent again
+            headers[TRACEPARENT] = delivery.headers[TRACEPARENT]
 
         def confirmed(good: bool) -> None:
             if good:

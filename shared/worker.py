@@ -21,7 +21,7 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from shared import config, log
+from shared import config, log, tracing
 from shared.backoff import LONGEST_BROKER_SECONDS, LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock, SystemClock
 from shared.errors import BrokerUnavailable, CradleError, Misconfigured
@@ -59,6 +59,8 @@ class WorkerContext:
     clock: Clock
     log: log.Log
     health: Health
+    tracer: tracing.Tracer | None = None
+    """None where tracing is not configured."""
 
     def thawed(self) -> bool:
         """To be called each turn of the main loop: True if more than a heartbeat went by since.
@@ -71,19 +73,24 @@ class WorkerContext:
 def main(stage: Stage, build: Callable[[WorkerContext], StageWorker]) -> None:
     """Run a worker of `stage` until it is told to stop; does not return."""
     arguments = _parse(stage)
+    tracer: tracing.Tracer | None = None
     try:
         settings = config.load(arguments.config)
         log.configure(settings.log.level, settings.log.format)
         clock = SystemClock()
         health = Health(clock)
         logger = log.get_logger(stage=stage.value, worker=arguments.name)
-        context = WorkerContext(settings, arguments.name, clock, logger, health)
+        tracer = tracing.start(settings.tracing, stage, arguments.name, clock, logger)
+        context = WorkerContext(settings, arguments.name, clock, logger, health, tracer)
         health.serve(settings.metrics.host, settings.metrics.port_of(stage))
         _collect_garbage_seldom()
         run(build(context), context, stop_on_signals())
     except Misconfigured as error:
         print(f"{stage}: {error}", file=sys.stderr)
         raise SystemExit(MISCONFIGURED_EXIT) from None
+    finally:
+        if tracer is not None:
+            tracer.close()
     raise SystemExit(0)
 
 

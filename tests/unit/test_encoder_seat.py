@@ -55,6 +55,7 @@ def test_deliveries_that_come_while_the_loop_is_busy_are_passed_on_together(
         clock=clock,
         log=get_logger(),
         name="encoder",
+        tracer=None,
     )
     taken: dict[str, Any] = {}
     link = SimpleNamespace(

@@ -136,7 +136,7 @@ def test_nothing_is_published_before_it_can_be_read(host: Host) -> None:
     class Link:
         sent = 0
 
-        def publish_confirmed(self, *_: object, on_result: Any) -> None:
+        def publish_confirmed(self, *_: object, headers: object, on_result: Any) -> None:
             self.sent += 1
             on_result(True)
 
