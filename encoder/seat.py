@@ -59,6 +59,7 @@ class CameraSeat:
             on_delivery=self._deliver,
             on_closed=self._lost,
         )
+        loop.call(None, partial(figures.begin, name))
         loop.call(None, partial(loop.add, self._camera))
 
     @property

@@ -13,7 +13,7 @@ camera whose folder cannot be read leaves the others cleaned.
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -57,6 +57,8 @@ class Janitor:
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
+        self._shown: set[str] = set()
+        """Cameras whose figures are served."""
         self._stop = False
         self._call = threading.Event()
         self.cameras: tuple[str, ...] = ()
@@ -106,7 +108,7 @@ class Janitor:
                     raise Unavailable(f"epochs {', '.join(shelf.unread)} cannot be read")
         kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
-        figures.STORE_BYTES.set(total)
+        self._show(kept, total, now)
         over = max(total - self._settings.quota_gib * GIB, missing_room(self._root, LEAST_BYTES))
         wanted = max(over, missing_room(self._root, RESERVE_BYTES))
         share = own / total if total else 0  # the other workers do their part
@@ -126,6 +128,21 @@ class Janitor:
             with self._alone(shelf.folder.name):
                 self._remove_empty_epochs(shelf)
         self._losses.report(mine)
+
+    def _show(self, kept: list[Kept], total_bytes: int, now: datetime) -> None:
+        figures.STORE_BYTES.set(total_bytes)
+        figures.QUOTA_BYTES.set(self._settings.quota_gib * GIB)
+        disk = os.statvfs(self._root)
+        figures.DISK_FREE_BYTES.set(disk.f_bavail * disk.f_frsize)
+        figures.DISK_SIZE_BYTES.set(disk.f_blocks * disk.f_frsize)
+        for camera in self._shown - self._shelves.keys():
+            figures.ARCHIVED_UP_TO.remove(camera)
+        self._shown = set(self._shelves)
+        oldest = oldest_unarchived(kept)
+        for camera, shelf in self._shelves.items():
+            if not shelf.unread:  # else it stays where it was, and grows old
+                at = oldest.get(camera, now)
+                figures.ARCHIVED_UP_TO.labels(camera).set(at.timestamp())
 
     @contextmanager
     def _alone(self, camera: str) -> Iterator[None]:
@@ -220,13 +237,13 @@ def choose(
 
     So many bytes must go, whatever they are, and so many are to go if what is stored suffices.
     """
-    chosen: dict[str, list[Kept]] = {"stored": [], "retention": [], "quota": []}
+    chosen: dict[str, list[Kept]] = {"stored": [], figures.RETENTION: [], figures.QUOTA: []}
     rest: list[Kept] = []
     for each in kept:
         if each.stored_at is not None and now - each.stored_at > keep_stored:
             chosen["stored"].append(each)
         elif now - each.starts_at > retention:
-            chosen["retention"].append(each)
+            chosen[figures.RETENTION].append(each)
         else:
             rest.append(each)
     gone_bytes = sum(each.bytes for group in chosen.values() for each in group)
@@ -234,9 +251,18 @@ def choose(
         limit = max(over_bytes, wanted_bytes) if each.stored else over_bytes
         if gone_bytes >= limit:
             break
-        chosen["quota"].append(each)
+        chosen[figures.QUOTA].append(each)
         gone_bytes += each.bytes
     return chosen
+
+
+def oldest_unarchived(kept: Iterable[Kept]) -> dict[str, datetime]:
+    """By camera, when the oldest fragment began (UTC) that no clip is known to hold. Pure."""
+    oldest: dict[str, datetime] = {}
+    for each in kept:
+        if not each.stored:
+            oldest[each.camera] = min(each.starts_at, oldest.get(each.camera, each.starts_at))
+    return oldest
 
 
 def missing_room(root: Path, most_bytes: int) -> int:
