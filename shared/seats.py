@@ -9,7 +9,8 @@ back a second after the others took over its cameras, and each change of hands c
 recording seconds.
 
 A camera that the broker refuses (its queue was made with other arguments, by another version or by
-hand) is left alone for a while and said aloud; the others go on.
+hand) is left alone for a while and said aloud; the others go on. Cameras that nobody has are
+counted (`shared/vacancy.py`), by those too that have their share and want none.
 """
 
 import math
@@ -23,6 +24,7 @@ from shared.link import Link, Subscription
 from shared.log import Log
 from shared.messages import Stage
 from shared.topology import Queue, presence_queue
+from shared.vacancy import Vacancies
 
 SETTLED_SECONDS = 10.0
 """After a seat was taken, for so long none is given back to share fairly."""
@@ -30,6 +32,8 @@ LEAVING_SECONDS = 0.2
 """Between scans while a seat is given back: somebody waits for it."""
 REFUSED_SECONDS = 30.0
 """After so long a camera that the broker refused is tried again."""
+SURVEY_SECONDS = 10.0
+"""Who wants no further camera looks this often whether there is one that nobody has."""
 
 
 class CameraWork(Protocol):
@@ -71,6 +75,7 @@ class Seats:
     ) -> None:
         self._link = link
         self._presence_queue = presence_queue(stage)
+        self._vacancies = Vacancies(stage)
         self._cameras = list(cameras)
         self._queue_of = queue_of
         self._take = take
@@ -80,6 +85,7 @@ class Seats:
         self._presence: Subscription | None = None
         self._taken_at = -math.inf
         self._take_from = -math.inf
+        self._survey_at = -math.inf
         self._refused: dict[str, float] = {}
         """Cameras that the broker refused, and until when (monotonic) they are left alone."""
         self._leaving: dict[str, str] = {}
@@ -96,6 +102,10 @@ class Seats:
         Raises Misconfigured if it refuses every camera, and none is held.
         """
         self._link.check()  # with the link all subscriptions close: that ends nobody's work here
+        self._scan()
+        self._vacancies.tell(self.held, self._clock.monotonic())
+
+    def _scan(self) -> None:
         for camera in [camera for camera, work in self.held.items() if work.closed]:
             self.held.pop(camera).close("it has ended by itself")
             self._leaving.pop(camera, None)
@@ -114,10 +124,21 @@ class Seats:
             return
         free = [camera for camera in self._cameras if camera not in self.held]
         random.shuffle(free)  # replicas that start together should not race for the same one
-        for camera in free:
-            if len(self.held) >= share:
-                return
-            self._try_unless_refused(camera)
+        while free and len(self.held) < share:
+            self._try_unless_refused(free.pop())
+        self._survey(free)
+
+    def _survey(self, others: Sequence[str]) -> None:
+        """Now and then, look whether somebody has the cameras that this worker does not want."""
+        now = self._clock.monotonic()
+        if now < self._survey_at:
+            return
+        self._survey_at = now + SURVEY_SECONDS
+        for camera in others:
+            try:
+                self._is_free(camera)
+            except Misconfigured:  # counted, and said aloud by who wants it
+                continue
 
     def _count_workers(self) -> int:
         if self._presence is None or self._presence.closed:
@@ -154,7 +175,7 @@ class Seats:
         )
 
     def _try(self, camera: str) -> None:
-        if self._link.declare(self._queue_of(camera)).consumers > 0:
+        if not self._is_free(camera):
             return
         try:
             self.held[camera] = self._take(camera)
@@ -162,6 +183,16 @@ class Seats:
             return  # another worker was quicker
         self._taken_at = self._clock.monotonic()
         self._log.info("seat taken", action="seat.taken", camera=camera, held=len(self.held))
+
+    def _is_free(self, camera: str) -> bool:
+        """Raises Misconfigured; then no worker of this version can have it."""
+        try:
+            is_free = self._link.declare(self._queue_of(camera)).consumers == 0
+        except Misconfigured:
+            self._vacancies.saw(camera, True, self._clock.monotonic())
+            raise
+        self._vacancies.saw(camera, is_free, self._clock.monotonic())
+        return is_free
 
     def release(self, camera: str, reason: str) -> None:
         """Give one seat back."""
@@ -176,6 +207,7 @@ class Seats:
         if self._presence is not None:
             self._presence.close()
             self._presence = None
+        self._vacancies.clear()
 
     def wait_seconds(self) -> float:
         """Until the next scan; jittered so that replicas do not scan in step."""

@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from shared.clock import SimulatedClock
 from shared.errors import LinkLost, Misconfigured, SeatTaken
 from shared.link import QueueState
 from shared.log import get_logger
 from shared.messages import Stage
-from shared.seats import LEAVING_SECONDS, REFUSED_SECONDS, SETTLED_SECONDS, Seats, fair_share
+from shared.seats import (
+    LEAVING_SECONDS,
+    REFUSED_SECONDS,
+    SETTLED_SECONDS,
+    SURVEY_SECONDS,
+    Seats,
+    fair_share,
+)
 from shared.topology import ingest_seat_queue, presence_queue
 
 CAMERAS = [f"camera-{number}" for number in range(7)]
@@ -310,6 +318,72 @@ def test_a_lost_presence_is_renewed(broker: Broker) -> None:
     presence.close()
     worker.seats.scan()
     assert len(broker.consumers[PRESENCE]) == 1
+
+
+def figure(name: str) -> float | None:
+    return REGISTRY.get_sample_value(f"cradle_seats_{name}", {"stage": "ingest"})
+
+
+def test_cameras_beyond_what_a_worker_may_hold_are_counted_and_their_time_without_anybody(
+    broker: Broker,
+) -> None:
+    worker = Worker(broker, most=3)
+    worker.seats.scan()
+    assert (figure("held_cameras"), figure("unowned_cameras")) == (3, 4)
+    assert figure("unowned_oldest_seconds") == 0
+    worker.clock.advance(31)
+    worker.seats.scan()
+    assert figure("unowned_oldest_seconds") == 31
+    other = Worker(broker)
+    other.seats.scan()
+    assert figure("held_cameras") == 4
+    worker.clock.advance(SURVEY_SECONDS)
+    worker.seats.scan()
+    assert figure("unowned_cameras") == 0, "somebody else has them"
+    assert figure("unowned_oldest_seconds") == 0
+
+
+def test_who_wants_no_camera_looks_at_the_others_only_now_and_then(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(broker, most=3)
+    worker.seats.scan()
+    looked: list[str] = []
+    real = worker.declare
+
+    def declare(queue: Any) -> QueueState:
+        looked.append(queue.name)
+        return real(queue)
+
+    monkeypatch.setattr(worker, "declare", declare)
+    worker.clock.advance(SURVEY_SECONDS - 0.1)
+    worker.seats.scan()
+    assert looked == [PRESENCE]
+    worker.clock.advance(0.1)
+    worker.seats.scan()
+    assert len(looked) == 2 + len(CAMERAS) - 3
+
+
+def test_a_camera_that_the_broker_refuses_has_nobody_until_it_is_mended(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(broker)
+    with monkeypatch.context() as patch:
+        refuse(worker, patch, CAMERAS[3])
+        worker.seats.scan()
+        worker.clock.advance(12)
+        worker.seats.scan()
+        assert (figure("unowned_cameras"), figure("unowned_oldest_seconds")) == (1, 12)
+    worker.clock.advance(REFUSED_SECONDS)
+    worker.seats.scan()
+    assert (figure("unowned_cameras"), figure("unowned_oldest_seconds")) == (0, 0)
+
+
+def test_who_has_given_everything_back_says_nothing_of_any_camera(broker: Broker) -> None:
+    worker = Worker(broker, most=3)
+    worker.seats.scan()
+    worker.seats.release_all("it is over")
+    assert (figure("held_cameras"), figure("unowned_cameras")) == (0, 0)
 
 
 def test_scans_are_jittered_about_a_second() -> None:
