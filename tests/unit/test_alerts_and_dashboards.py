@@ -11,6 +11,7 @@ import yaml
 from deploy.grafana.make import files
 from deploy.grafana.panel import Panel, laid_out
 from shared.config import MetricsSettings
+from shared.coverage.causes import Cause
 from shared.messages import Stage
 from tests import promql
 
@@ -60,6 +61,19 @@ def test_every_alert_says_what_a_person_does_and_where_it_is_explained() -> None
         assert notes["summary"]
         assert len(notes["description"]) > 60
         assert notes["runbook"] == f"docs/OPERATIONS.md#{rule['alert'].lower()}"
+
+
+def test_operations_tells_every_cause_of_a_gap_and_its_links_lead_somewhere() -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    told = {
+        word.strip() for row in re.findall(r"^\| (.+?) \|", text, re.M) for word in row.split(",")
+    }
+    assert told >= {cause.value for cause in Cause}
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    anchors = {re.sub(r"[^\w-]", "", each.lower().replace(" ", "-")) for each in headings}
+    assert set(re.findall(r"\(#([\w-]+)\)", text)) <= anchors
+    for path in re.findall(r"\]\((?!#)([^)#]+)\)", text):
+        assert (OPERATIONS.parent / path).exists(), path
 
 
 def test_what_an_alert_says_of_its_labels_is_there_to_be_said() -> None:
