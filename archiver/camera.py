@@ -68,6 +68,7 @@ class CameraArchive:
         self._traces = None if tools.tracer is None else ClipTraces(tools.tracer)
         self.intake = Intake(camera, tools.link, desk, clock, self.log, seconds)
         self.intake.open()
+        figures.begin(camera)
 
     # -- the seat -------------------------------------------------------------------------------
 
@@ -79,13 +80,14 @@ class CameraArchive:
         """Give the seat back; what is not acknowledged returns to the queue."""
         if not self.closed:
             self.closed = True
+            figures.forget(self.camera)
             self.jobs.close()
             self.intake.close()
             self.log.info("archive of camera closed", action="archive.closed", reason=reason)
 
     def break_off(self, error: Exception) -> None:
         """A fault of this camera's own: its seat goes, and is taken anew after a pause."""
-        figures.SURVIVED.labels(self.camera, "turn").inc()
+        figures.SURVIVED.labels(self.camera, figures.TURN).inc()
         self.log.error("camera broke off", action="archive.broke", exc_info=error)
         self.close(repr(error))
 

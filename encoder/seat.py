@@ -71,6 +71,7 @@ class CameraSeat:
             on_delivery=self._deliver,
             on_closed=self._lost,
         )
+        loop.call(None, partial(figures.begin, name))
         self._places.ready(partial(loop.call, None, self._begin))
 
     def _begin(self) -> None:

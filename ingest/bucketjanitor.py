@@ -45,6 +45,8 @@ class _Epoch:
 @dataclass
 class _Camera:
     kept: dict[tuple[str, int], Kept] = field(default_factory=dict)
+    seen: list[Kept] = field(default_factory=list)
+    """What there was at the last look, each with the time since when it is stored."""
     confirmation: Confirmation | None = None
     quiet: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By epoch: its newest fragment, and since when (monotonic) it is that."""
@@ -77,6 +79,11 @@ class BucketJanitor:
         """Of the cameras that were cleaned last."""
         return sum(self._bytes.values())
 
+    def kept(self, camera: str) -> list[Kept]:
+        """What a camera had at the last look, before it was cleaned."""
+        known = self._cameras.get(camera)
+        return [] if known is None else known.seen
+
     def forgotten(self) -> set[str]:
         """Cameras that no configuration names any more. Whoever comes first cleans after them."""
         try:
@@ -94,7 +101,7 @@ class BucketJanitor:
         self._take_in(camera, known, epochs)
         there = [known.kept[place] for place in sorted(known.kept)]
         now = self._clock.now()
-        kept = known.confirmation.look(there, now)
+        known.seen = kept = known.confirmation.look(there, now)
         self._bytes[camera] = own = sum(each.bytes for each in kept)
         share = self._settings.quota_gib * GIB / max(1, len(self._configured))
         chosen = choose(

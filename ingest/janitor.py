@@ -15,12 +15,12 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from ingest import figures
 from ingest.bucketjanitor import BucketJanitor
-from ingest.choice import GIB, choose
+from ingest.choice import GIB, choose, oldest_unarchived
 from ingest.confirmation import Confirmation
 from ingest.lines import read_cursor
 from ingest.losses import Losses
@@ -67,6 +67,8 @@ class Janitor:
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
+        self._shown: set[str] = set()
+        """Cameras whose figures are served."""
         self._stop = False
         self._call = threading.Event()
         self.cameras: tuple[str, ...] = ()
@@ -116,7 +118,6 @@ class Janitor:
                     raise Unavailable(f"epochs {', '.join(shelf.unread)} cannot be read")
         kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
-        (figures.STORE_BYTES if self._bucket is None else figures.SPOOL_BYTES).set(total)
         over = max(total - self._settings.root_gib * GIB, missing_room(self._root, LEAST_BYTES))
         wanted = max(over, missing_room(self._root, RESERVE_BYTES))
         share = own / total if total else 0  # the other workers do their part
@@ -139,8 +140,28 @@ class Janitor:
             for camera in mine | self._bucket.forgotten():
                 with self._alone(camera):
                     self._bucket.clean(camera)
-            figures.STORE_BYTES.set(self._bucket.bytes)
+                kept += self._bucket.kept(camera)
+        self._show(kept, total, now)
         self._losses.report(mine)
+
+    def _show(self, kept: list[Kept], total_bytes: int, now: datetime) -> None:
+        if self._bucket is None:
+            figures.STORE_BYTES.set(total_bytes)
+        else:
+            figures.SPOOL_BYTES.set(total_bytes)
+            figures.STORE_BYTES.set(self._bucket.bytes)
+        figures.QUOTA_BYTES.set(self._settings.quota_gib * GIB)
+        disk = os.statvfs(self._root)
+        figures.DISK_FREE_BYTES.set(disk.f_bavail * disk.f_frsize)
+        figures.DISK_SIZE_BYTES.set(disk.f_blocks * disk.f_frsize)
+        for camera in self._shown - self._shelves.keys():
+            figures.ARCHIVED_UP_TO.remove(camera)
+        self._shown = set(self._shelves)
+        oldest = oldest_unarchived(kept)
+        for camera, shelf in self._shelves.items():
+            if not shelf.unread:  # else it stays where it was, and grows old
+                at = oldest.get(camera, now)
+                figures.ARCHIVED_UP_TO.labels(camera).set(at.timestamp())
 
     @contextmanager
     def _alone(self, camera: str) -> Iterator[None]:

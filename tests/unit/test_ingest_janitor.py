@@ -468,3 +468,57 @@ def test_the_size_of_a_store_is_that_of_its_fragments(house: House) -> None:
     house.record(3)
     house.record(2, camera="camera-2")
     assert store_bytes(house.root) == 5 * BYTES
+
+
+# -- what alerts look at ---------------------------------------------------------------------------
+
+
+def archived_up_to(camera: str = CAMERA) -> float | None:
+    name = "cradle_ingest_archived_up_to_timestamp_seconds"
+    return REGISTRY.get_sample_value(name, {"camera": camera})
+
+
+def test_archived_up_to_stands_at_the_oldest_fragment_that_no_clip_holds(house: House) -> None:
+    epoch = house.record(5)
+    house.clean(9 * MINUTE)
+    assert archived_up_to() == NOON.timestamp(), "no archiver lives: the lag grows"
+    house.store(epoch, 0, 2)
+    house.clean()
+    assert archived_up_to() == (NOON + timedelta(seconds=3)).timestamp()
+    house.store(epoch, 3, 4)
+    house.clean()
+    assert archived_up_to() == house.clock.now().timestamp()
+
+
+def test_a_camera_that_is_off_has_nothing_that_waits(house: House) -> None:
+    house.store(house.record(2), 0, 1)
+    house.clean(DAY)
+    assert archived_up_to() == house.clock.now().timestamp()
+
+
+def test_what_a_hint_says_and_the_bucket_does_not_is_not_archived(house: House) -> None:
+    house.store(house.record(2), 0, 1)
+    house.bucket.is_away = True
+    house.clean(MINUTE)
+    assert archived_up_to() == NOON.timestamp()
+
+
+def test_of_a_camera_that_another_worker_has_nothing_is_said(house: House) -> None:
+    house.record(1)
+    house.clean()
+    assert archived_up_to() is not None
+    house.janitor.cameras = ()
+    house.clean()
+    assert archived_up_to() is None
+
+
+def test_the_room_of_the_frame_store_is_told(house: House) -> None:
+    house.record(3)
+    house.clean()
+    figures = {
+        name: REGISTRY.get_sample_value(f"cradle_ingest_frame_store_{name}_bytes") or 0.0
+        for name in ("quota", "disk_free", "disk_size")
+    }
+    assert figures["quota"] == GIB
+    assert 0 < figures["disk_free"] < figures["disk_size"]
+    assert (REGISTRY.get_sample_value("cradle_ingest_frame_store_bytes") or 0) >= 3 * BYTES
