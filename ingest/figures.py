@@ -41,6 +41,7 @@ UNREPORTED = Counter(
     "Times a note of deleted fragments could not be made a custody record.",
     ["camera"],
 )
+UPLOAD_FAILURES = Counter("cradle_ingest_upload_failures_total", "Uploads put off.", ["camera"])
 DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
 SPOOL_BYTES = Gauge("cradle_ingest_spool_bytes", "Bytes that wait for an upload.")
 ARCHIVED_UP_TO = Gauge(

@@ -63,7 +63,7 @@ class Janitor:
         self._losses = Losses(self._root, store, log, [] if bucket is None else [bucket])
         self._bucket: BucketJanitor | None = None
         if bucket is not None:
-            self._bucket = BucketJanitor(settings, bucket, store, self._losses, clock, log)
+            self._bucket = BucketJanitor(settings, bucket, store, clock, log)
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
@@ -104,8 +104,12 @@ class Janitor:
     def clean(self) -> None:
         """One turn. Raises OSError."""
         mine = {*self.cameras, *self._forgotten()}
+        if self._bucket is not None:  # who else holds a camera does not see this disk
+            mine |= set(FrameReader(self._root).cameras())
         self._shelves = {
-            camera: self._shelves.get(camera) or Shelf(self._root, camera) for camera in mine
+            camera: self._shelves.get(camera)
+            or Shelf(self._root, camera, is_spool=self._bucket is not None)
+            for camera in mine
         }
         now = self._clock.now()
         there: list[Kept] = []
@@ -137,10 +141,7 @@ class Janitor:
             with self._alone(shelf.folder.name):
                 self._remove_empty_epochs(shelf)
         if self._bucket is not None:
-            for camera in mine | self._bucket.forgotten():
-                with self._alone(camera):
-                    self._bucket.clean(camera)
-                kept += self._bucket.kept(camera)
+            kept += [each for camera in mine for each in self._bucket.kept(camera)]
         self._show(kept, total, now)
         self._losses.report(mine)
 

@@ -15,8 +15,9 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final, NoReturn
 
 from shared.bucketplace import BucketPlace
@@ -24,7 +25,7 @@ from shared.config import ArchiveSettings, Settings
 from shared.createonly import CreateOnlyPool
 from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Refused
 from shared.framestore import EpochIndex, FrameReader, FrameStore, check_path
-from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
+from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN, fragment_path
 from shared.messages import EpochEnd, Fragment, read_archive_message
 from shared.objectstore import ObjectStore, StoredObject
 
@@ -32,8 +33,12 @@ RECORD: Final = "record"
 """Name of the metadata; S3 allows 2 kB of it, a fragment's line has some 500 bytes."""
 READ_SECONDS: Final = 10.0
 """A fragment is small, and live waits for it."""
+EARLY: Final = "early"
+"""Name of the metadata of what was put before its turn: the number that was to come first."""
 LOOKERS: Final = 8
 """Records that are asked for at once."""
+PORTION: Final = 4 * LOOKERS
+"""What is handed to them at once: at an exit no more must be worked off."""
 KEPT_FRAGMENTS: Final = 8
 KEPT_BYTES: Final = 64 * 1024 * 1024
 """A fragment is fetched whole and goes into a pipe bit by bit: so much is kept meanwhile."""
@@ -126,8 +131,14 @@ class BucketFrames:
         names = self.names(camera, epoch)
         numbers = sorted(number for name in names if (number := fragment_number(name)) is not None)
         wanted = [number for number in numbers if number not in known]
+        described = self._describe(fragment_path(camera, epoch, each) for each in wanted)
+        there = set(numbers)
         return EpochIndex(
-            fragments=tuple(self.records(f"{camera}/{epoch}/{each:06d}.ts" for each in wanted)),
+            fragments=tuple(
+                record
+                for record, early in described
+                if all(each in there or each in known for each in range(early, record.fragment))
+            ),
             end=self._end(camera, epoch, names),
             bytes=0,
             torn=False,
@@ -137,15 +148,28 @@ class BucketFrames:
     def records(self, paths: Iterable[str]) -> list[Fragment]:
         """What is said of fragments, in order; those that are gone meanwhile, or of which nothing
         can be read, are left out. Raises StoreUnavailable."""
-        return [each for each in self._lookers.map(self._record, paths) if each is not None]
+        return [record for record, _ in self._describe(paths)]
 
-    def _record(self, path: str) -> Fragment | None:
+    def _describe(self, paths: Iterable[str]) -> Iterator[tuple[Fragment, int]]:
+        """Each with the first number that had to come before it."""
+        rest = iter(paths)
+        while portion := list(islice(rest, PORTION)):
+            yield from (each for each in self._lookers.map(self._record, portion) if each)
+
+    def _record(self, path: str) -> tuple[Fragment, int] | None:
         found = self.store.stat(self._prefix + path)
         try:
             record = None if found is None else parse_record(found)
         except BadMessage:
             return None  # a foreign object: nobody's business here
-        return record if record is not None and record.path == path else None
+        if found is None or record is None or record.path != path:
+            return None
+        early = found.metadata.get(EARLY, "")
+        return record, int(early) if early.isdecimal() else record.fragment
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self._lookers.shutdown(wait=False, cancel_futures=True)
 
     def _end(self, camera: str, epoch: str, names: Iterable[str]) -> EpochEnd | None:
         ends = sorted((count, name) for name in names if (count := end_count(name)) is not None)
@@ -175,16 +199,19 @@ class BucketFrames:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def put(self, record: Fragment, data: bytes) -> None:
+    def put(self, record: Fragment, data: bytes, early_from: int | None = None) -> None:
         """Store a fragment; with it, it is closed. It may be there already.
 
-        Raises AlreadyExists if other bytes are, StoreUnavailable, Misconfigured.
+        It is `early_from` where fragments from that number on are to come before it: it can be
+        read at once, and is in the index when those are there. Raises AlreadyExists if other bytes
+        are, StoreUnavailable, Misconfigured.
         """
+        early = {} if early_from is None else {EARLY: str(early_from)}
         self.store.create_bytes(
             self._prefix + record.path,
             data,
             content_type="video/mp2t",
-            metadata={RECORD: base64.b64encode(record.to_body()).decode()},
+            metadata={RECORD: base64.b64encode(record.to_body()).decode(), **early},
         )
 
     def put_end(self, end: EpochEnd) -> None:
