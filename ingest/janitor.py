@@ -141,10 +141,10 @@ class Janitor:
                 with self._alone(camera):
                     self._bucket.clean(camera)
                 kept += self._bucket.kept(camera)
-        self._show(kept, total, now)
+        self._show(seen, kept, total, now)
         self._losses.report(mine)
 
-    def _show(self, kept: list[Kept], total_bytes: int, now: datetime) -> None:
+    def _show(self, seen: list[Shelf], kept: list[Kept], total_bytes: int, now: datetime) -> None:
         if self._bucket is None:
             figures.STORE_BYTES.set(total_bytes)
         else:
@@ -158,10 +158,10 @@ class Janitor:
             figures.ARCHIVED_UP_TO.remove(camera)
         self._shown = set(self._shelves)
         oldest = oldest_unarchived(kept)
-        for camera, shelf in self._shelves.items():
+        for shelf in seen:
             if not shelf.unread:  # else it stays where it was, and grows old
-                at = oldest.get(camera, now)
-                figures.ARCHIVED_UP_TO.labels(camera).set(at.timestamp())
+                camera = shelf.folder.name
+                figures.ARCHIVED_UP_TO.labels(camera).set(oldest.get(camera, now).timestamp())
 
     @contextmanager
     def _alone(self, camera: str) -> Iterator[None]:
