@@ -43,6 +43,7 @@ UNREPORTED = Counter(
 )
 DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
 SPOOL_BYTES = Gauge("cradle_ingest_spool_bytes", "Bytes that wait for an upload.")
+SPOOL_QUOTA_BYTES = Gauge("cradle_ingest_spool_quota_bytes", "Their limit: `frames.spool_gib`.")
 ARCHIVED_UP_TO = Gauge(
     "cradle_ingest_archived_up_to_timestamp_seconds",
     "What was recorded before is in a clip, or deleted: Unix time, at the janitor's last look.",

@@ -149,6 +149,7 @@ class Janitor:
             figures.STORE_BYTES.set(total_bytes)
         else:
             figures.SPOOL_BYTES.set(total_bytes)
+            figures.SPOOL_QUOTA_BYTES.set(self._settings.spool_gib * GIB)
             figures.STORE_BYTES.set(self._bucket.bytes)
         figures.QUOTA_BYTES.set(self._settings.quota_gib * GIB)
         disk = os.statvfs(self._root)
