@@ -44,6 +44,7 @@ UNREPORTED = Counter(
 UPLOAD_FAILURES = Counter("cradle_ingest_upload_failures_total", "Uploads put off.", ["camera"])
 DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
 SPOOL_BYTES = Gauge("cradle_ingest_spool_bytes", "Bytes that wait for an upload.")
+SPOOL_QUOTA_BYTES = Gauge("cradle_ingest_spool_quota_bytes", "Their limit: `frames.spool_gib`.")
 ARCHIVED_UP_TO = Gauge(
     "cradle_ingest_archived_up_to_timestamp_seconds",
     "What was recorded before is in a clip, or deleted: Unix time, at the janitor's last look.",

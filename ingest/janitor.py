@@ -61,9 +61,9 @@ class Janitor:
         self._root = settings.frames.root
         self._confirmation = Confirmation(self._root, store, log)
         self._losses = Losses(self._root, store, log, [] if bucket is None else [bucket])
-        self._bucket: BucketJanitor | None = None
+        self.bucket: BucketJanitor | None = None
         if bucket is not None:
-            self._bucket = BucketJanitor(settings, bucket, store, clock, log)
+            self.bucket = BucketJanitor(settings, bucket, store, clock, log)
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
@@ -77,11 +77,15 @@ class Janitor:
 
     def start(self) -> None:
         self._thread.start()
+        if self.bucket is not None:
+            self.bucket.start()
 
     def stop(self, timeout_seconds: float) -> None:
         self._stop = True
         self._call.set()
         self._thread.join(timeout_seconds)
+        if self.bucket is not None:
+            self.bucket.stop()
 
     def make_room(self) -> None:
         """The next turn is due now. From any thread."""
@@ -103,12 +107,13 @@ class Janitor:
 
     def clean(self) -> None:
         """One turn. Raises OSError."""
-        mine = {*self.cameras, *self._forgotten()}
-        if self._bucket is not None:  # who else holds a camera does not see this disk
-            mine |= set(FrameReader(self._root).cameras())
+        shown = mine = {*self.cameras, *self._forgotten()}
+        if self.bucket is not None:  # who else holds a camera does not see this disk
+            self.bucket.cameras = self.cameras
+            mine = {*mine, *FrameReader(self._root).cameras()}
         self._shelves = {
             camera: self._shelves.get(camera)
-            or Shelf(self._root, camera, is_spool=self._bucket is not None)
+            or Shelf(self._root, camera, is_spool=self.bucket is not None)
             for camera in mine
         }
         now = self._clock.now()
@@ -140,29 +145,30 @@ class Janitor:
         for shelf in seen:
             with self._alone(shelf.folder.name):
                 self._remove_empty_epochs(shelf)
-        if self._bucket is not None:
-            kept += [each for camera in mine for each in self._bucket.kept(camera)]
-        self._show(kept, total, now)
+        if self.bucket is not None:
+            kept += [each for camera in mine for each in self.bucket.kept(camera)]
+        self._show([shelf for shelf in seen if shelf.folder.name in shown], kept, total, now)
         self._losses.report(mine)
 
-    def _show(self, kept: list[Kept], total_bytes: int, now: datetime) -> None:
-        if self._bucket is None:
+    def _show(self, seen: list[Shelf], kept: list[Kept], total_bytes: int, now: datetime) -> None:
+        if self.bucket is None:
             figures.STORE_BYTES.set(total_bytes)
         else:
             figures.SPOOL_BYTES.set(total_bytes)
-            figures.STORE_BYTES.set(self._bucket.bytes)
+            figures.SPOOL_QUOTA_BYTES.set(self._settings.spool_gib * GIB)
+            figures.STORE_BYTES.set(self.bucket.bytes)
         figures.QUOTA_BYTES.set(self._settings.quota_gib * GIB)
         disk = os.statvfs(self._root)
         figures.DISK_FREE_BYTES.set(disk.f_bavail * disk.f_frsize)
         figures.DISK_SIZE_BYTES.set(disk.f_blocks * disk.f_frsize)
-        for camera in self._shown - self._shelves.keys():
+        for camera in self._shown - {shelf.folder.name for shelf in seen}:
             figures.ARCHIVED_UP_TO.remove(camera)
-        self._shown = set(self._shelves)
+        self._shown = {shelf.folder.name for shelf in seen}
         oldest = oldest_unarchived(kept)
-        for camera, shelf in self._shelves.items():
+        for shelf in seen:
             if not shelf.unread:  # else it stays where it was, and grows old
-                at = oldest.get(camera, now)
-                figures.ARCHIVED_UP_TO.labels(camera).set(at.timestamp())
+                camera = shelf.folder.name
+                figures.ARCHIVED_UP_TO.labels(camera).set(oldest.get(camera, now).timestamp())
 
     @contextmanager
     def _alone(self, camera: str) -> Iterator[None]:

@@ -184,7 +184,8 @@ class Recorder:
             return False
         del self.captures[camera]
         self._samplers.pop(camera, None)
-        self._close_outbox(camera)
+        if self._remote is None:  # else the next holder does not see what is left to be said
+            self._close_outbox(camera)
         return True
 
     def _close_outbox(self, camera: str) -> None:
@@ -216,7 +217,8 @@ class Recorder:
         outboxes = list(self._outboxes.values())
         self.stop_captures(list(self.captures), "ingest was stopped")
         self.departures.finish(STOP_SECONDS)
-        outboxes += [self._outbox(camera) for camera in self.departures.unfollowed]
+        unsaid = self.departures.unfollowed - self._outboxes.keys()
+        outboxes += [self._outbox(camera) for camera in unsaid]
         if not self._index.stop(STOP_SECONDS):
             self._log.warning("index not worked off, left to recovery", action="index.unfinished")
         if self._remote is not None and not self._remote.uploads.finish(STOP_SECONDS):
@@ -293,9 +295,14 @@ class Recorder:
     def _on_uploaded(self, record: Fragment | EpochEnd) -> None:
         """It lies in the bucket: others can read it now. Fragments are the batches there."""
         now = self._context.clock.now()
-        if isinstance(record, Fragment) and (now - record.ends_at).total_seconds() < LIVE_SECONDS:
+        if isinstance(record, EpochEnd):
+            self._is_readable(record)
+            return
+        if self._janitor.bucket is not None:
+            self._janitor.bucket.tell(record)
+        if (now - record.ends_at).total_seconds() < LIVE_SECONDS:
             self._live.say(whole(record, now))
-        self._is_readable(record)
+            self._is_readable(record)  # what is older is not worth a look: others are waiting
 
     def _is_readable(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, EpochEnd):

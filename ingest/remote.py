@@ -49,3 +49,4 @@ class Remote:
         """Uploads have been finished."""
         self._elsewhere.stop()
         self._spool.close()
+        self.frames.close()

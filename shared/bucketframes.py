@@ -226,6 +226,10 @@ class BucketFrames:
         """Delete what lies under a path that is relative to the store. Raises StoreUnavailable."""
         self.store.remove(self._prefix + path)
 
+    def remove_all(self, paths: Iterable[str]) -> None:
+        """Delete all of these, many at once. Raises StoreUnavailable."""
+        self.store.remove_all(self._prefix + path for path in paths)
+
 
 def open_frames(settings: Settings) -> FrameStore:
     """The frame store of a configuration. Raises Misconfigured."""

@@ -398,6 +398,18 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _frames_lie_apart(self) -> Self:
+        frames = self.frames.bucket
+        if frames is not None and frames.bucket == self.archive.bucket:
+            root = frames.prefix.partition("/")[0]
+            if root in {"", "analysis", "budget", "clips", "custody", "holds", "probe"}:
+                raise ValueError(
+                    "frames.url: needs a prefix of its own in the archive's bucket, such as"
+                    f" s3://{frames.bucket}/frames"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
         seen: set[str] = set()
         for camera in self.cameras:

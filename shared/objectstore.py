@@ -15,7 +15,7 @@ One `ObjectStore` serves all threads of a process.
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ from xml.etree.ElementTree import ParseError
 
 from minio import Minio
 from minio.datatypes import Part
+from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, MaxRetryError
 
@@ -285,6 +286,14 @@ class ObjectStore:
         """Delete an object; one that is not there is fine."""
         with self._translated():
             self._client.remove_object(self._bucket, key)
+
+    def remove_all(self, keys: Iterable[str]) -> None:
+        """Delete objects, a thousand with a request. Raises StoreUnavailable if one stays."""
+        with self._translated():
+            wanted = (DeleteObject(key) for key in keys)
+            errors = list(self._client.remove_objects(self._bucket, wanted))
+        if errors:
+            raise StoreUnavailable(f"{self._where} did not delete {errors[0].name}")
 
     # minio 7 has no public calls for left-over uploads and for the single steps of an upload.
 

@@ -1,6 +1,6 @@
 """An object store in memory, that can be away: for tests whose rule is not the store's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -81,6 +81,11 @@ class MemoryStore:
     def remove(self, key: str) -> None:
         self._ask("remove", key)
         self.objects.pop(key, None)
+
+    def remove_all(self, keys: Iterable[str]) -> None:
+        self._ask("remove all", "")
+        for key in keys:
+            self.objects.pop(key, None)
 
     def _described(self, key: str) -> StoredObject:
         return StoredObject(

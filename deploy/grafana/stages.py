@@ -105,6 +105,29 @@ INGEST = Page(
             "Fragments of which an event said so and the bucket did not. They are kept.",
         ),
         Panel(
+            "Spool",
+            "bytes",
+            "With `frames.url: s3://`: what each host could not put into the bucket yet.",
+            (
+                Query("sum by (instance) (cradle_ingest_spool_bytes)", "{{instance}}"),
+                Query("min(cradle_ingest_spool_quota_bytes)", "limit"),
+            ),
+        ),
+        rates("cradle_ingest_uploads_total", "Uploads", "Fragments put into the bucket, a second."),
+        increases("cradle_ingest_upload_failures_total", "Uploads put off", "In an hour."),
+        Panel(
+            "Upload, p95",
+            "s",
+            "From a fragment's turn to its place in the bucket; live waits for it.",
+            (
+                Query(
+                    "histogram_quantile(0.95, "
+                    "sum by (le) (rate(cradle_ingest_upload_seconds_bucket[5m])))",
+                    "p95",
+                ),
+            ),
+        ),
+        Panel(
             "Waiting for the disk",
             "short",
             "Closed fragments that are not yet durable; more than a few is a disk that is slow.",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ingest.bucketjanitor import ABANDONED_SECONDS
 from ingest.choice import GIB
@@ -214,3 +215,14 @@ def test_a_store_that_is_away_keeps_no_spool_from_being_cleaned(house: House) ->
     house.store.is_away = house.archive.is_away = False
     house.clean()
     assert house.losses == [(0, 1, "retention")]
+
+
+def test_a_spool_is_told_with_its_limit_and_what_the_archive_waits_for_with_its_age(
+    house: House,
+) -> None:
+    house.record(2)
+    house.clean()
+    limit = REGISTRY.get_sample_value("cradle_ingest_spool_quota_bytes")
+    assert limit == house.settings.frames.spool_gib * GIB
+    name = "cradle_ingest_archived_up_to_timestamp_seconds"
+    assert REGISTRY.get_sample_value(name, {"camera": CAMERA}) == NOON.timestamp()

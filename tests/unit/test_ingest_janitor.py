@@ -18,6 +18,7 @@ from ingest.janitor import RESERVE_BYTES, missing_room
 from ingest.outbox import CURSOR_NAME
 from ingest.shelf import Kept, Shelf
 from shared.config import from_mapping
+from shared.errors import Unavailable
 from shared.framestore import INDEX_NAME, FrameReader, store_bytes
 from shared.identity import fragment_path
 from shared.messages import Fragment
@@ -499,6 +500,20 @@ def test_a_camera_that_is_off_has_nothing_that_waits(house: House) -> None:
 def test_what_a_hint_says_and_the_bucket_does_not_is_not_archived(house: House) -> None:
     house.store(house.record(2), 0, 1)
     house.bucket.is_away = True
+    house.clean(MINUTE)
+    assert archived_up_to() == NOON.timestamp()
+
+
+def test_where_a_camera_cannot_be_read_nothing_is_called_archived(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.record(2)
+    house.clean()
+
+    def away(_shelf: Shelf) -> list[Kept]:
+        raise Unavailable("the disk is away")
+
+    monkeypatch.setattr(Shelf, "look", away)
     house.clean(MINUTE)
     assert archived_up_to() == NOON.timestamp()
 
