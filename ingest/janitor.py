@@ -147,10 +147,11 @@ class Janitor:
                 self._remove_empty_epochs(shelf)
         if self.bucket is not None:
             kept += [each for camera in mine for each in self.bucket.kept(camera)]
-        self._show([shelf for shelf in seen if shelf.folder.name in shown], kept, total, now)
+        self._show(total)
+        self._show_archived(seen, shown, kept, now)
         self._losses.report(mine)
 
-    def _show(self, seen: list[Shelf], kept: list[Kept], total_bytes: int, now: datetime) -> None:
+    def _show(self, total_bytes: int) -> None:
         if self.bucket is None:
             figures.STORE_BYTES.set(total_bytes)
         else:
@@ -161,13 +162,18 @@ class Janitor:
         disk = os.statvfs(self._root)
         figures.DISK_FREE_BYTES.set(disk.f_bavail * disk.f_frsize)
         figures.DISK_SIZE_BYTES.set(disk.f_blocks * disk.f_frsize)
-        for camera in self._shown - {shelf.folder.name for shelf in seen}:
+
+    def _show_archived(
+        self, seen: list[Shelf], cameras: set[str], kept: list[Kept], now: datetime
+    ) -> None:
+        """Of `cameras`, as far as they were `seen`: else it stays where it was, and grows old."""
+        for camera in self._shown - cameras:
             figures.ARCHIVED_UP_TO.remove(camera)
-        self._shown = {shelf.folder.name for shelf in seen}
+        self._shown = cameras
         oldest = oldest_unarchived(kept)
         for shelf in seen:
-            if not shelf.unread:  # else it stays where it was, and grows old
-                camera = shelf.folder.name
+            camera = shelf.folder.name
+            if camera in cameras and not shelf.unread:
                 figures.ARCHIVED_UP_TO.labels(camera).set(oldest.get(camera, now).timestamp())
 
     @contextmanager

@@ -26,7 +26,7 @@ from shared.createonly import CreateOnlyPool
 from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Refused
 from shared.framestore import EpochIndex, FrameReader, FrameStore, check_path
 from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN, fragment_path
-from shared.messages import EpochEnd, Fragment, read_archive_message
+from shared.messages import MAX_FRAGMENT_BYTES, EpochEnd, Fragment, read_archive_message
 from shared.objectstore import ObjectStore, StoredObject
 
 RECORD: Final = "record"
@@ -54,7 +54,14 @@ class BucketFrames:
         """Connects to nothing yet. Raises Misconfigured."""
         self._prefix = place.prefix
         pool = CreateOnlyPool(place.bucket, READ_SECONDS)
-        self.store = ObjectStore(archive, place.bucket, named="frames.url", pool=pool)
+        self.store = ObjectStore(
+            archive,
+            place.bucket,
+            named="frames.url",
+            pool=pool,
+            part_bytes=MAX_FRAGMENT_BYTES,  # nobody aborts what a kill leaves of an upload in parts
+        )
+        self._most_kept = max(KEPT_FRAGMENTS, archive.conversions + 2)
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
@@ -86,7 +93,7 @@ class BucketFrames:
             data = self.fetch(path)
             with self._lock:
                 self._kept[path] = data
-                while len(self._kept) > KEPT_FRAGMENTS or (
+                while len(self._kept) > self._most_kept or (
                     len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES
                 ):
                     self._kept.popitem(last=False)
@@ -97,7 +104,7 @@ class BucketFrames:
     def fetch(self, path: str) -> bytes:
         """All of a fragment. Raises FragmentGone, BadMessage, StoreUnavailable."""
         check_path(path)
-        data = self.store.read(self._prefix + path, limit_bytes=1 << 30)
+        data = self.store.read(self._prefix + path, limit_bytes=MAX_FRAGMENT_BYTES)
         if data is None:
             _gone(path)
         return data
@@ -185,7 +192,7 @@ class BucketFrames:
 
     def used_bytes(self) -> int:
         """As `FrameStore` says. Lists the whole bucket."""
-        return sum(each.bytes for each in self.store.list(self._prefix))
+        return sum(each.bytes for each in self.store.list(self._prefix) if each.key.endswith(".ts"))
 
     def of_camera(self, camera: str) -> list[StoredObject]:
         """All that lies there of a camera; keys are relative to the store. Raises Unavailable."""

@@ -97,10 +97,12 @@ class ObjectStore:
         *,
         named: str = "archive.bucket",
         pool: ImpatientPool | None = None,
+        part_bytes: int = PART_BYTES,
     ) -> None:
         """Connects to nothing yet. Raises Misconfigured.
 
-        `bucket` is another one than the archive's, which the configuration names in `named`.
+        `bucket` is another one than the archive's, which the configuration names in `named`. What
+        is larger than `part_bytes` goes in parts, which may be left over.
         """
         for name, value in (
             ("access_key", settings.access_key),
@@ -112,6 +114,7 @@ class ObjectStore:
         self._where = f"object store {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._bucket = bucket or settings.bucket
         self._named = named
+        self._part_bytes = part_bytes
         try:
             self._client = Minio(
                 parts.netloc,
@@ -351,11 +354,11 @@ class ObjectStore:
                     size,
                     content_type,
                     {_META + name: value for name, value in metadata.items()},
-                    part_size=PART_BYTES,
+                    part_size=self._part_bytes,
                     num_parallel_uploads=1,
                 )
             # A completion may be answered with 200 and an error in its body; then it has no ETag.
-            if result.etag or size <= PART_BYTES:
+            if result.etag or size <= self._part_bytes:
                 return True
             failure: CradleError = StoreUnavailable(f"{self._where} did not complete {key}")
         except (AlreadyExists, StoreUnavailable) as error:

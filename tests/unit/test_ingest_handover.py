@@ -23,6 +23,7 @@ from shared.bucketplace import BucketPlace
 from shared.clock import SimulatedClock
 from shared.config import ArchiveSettings, CameraSettings
 from shared.framestore import FrameReader
+from shared.identity import new_epoch
 from shared.log import get_logger
 from tests.memory_store import MemoryStore
 
@@ -94,7 +95,11 @@ def test_who_leaves_sees_its_successor_on_another_host(tmp_path: Path) -> None:
     elsewhere.look()
     house.departures.turn()
     assert capture.asked is None
-    store.objects[f"camera-1/{LATER}/000000.ts"] = b"the other's"
+    store.objects[f"camera-1/{LATER}/000000.ts"] = b"of one who tried before"
+    elsewhere.look()
+    house.departures.turn()
+    assert capture.asked is None
+    store.objects[f"camera-1/{new_epoch(house.clock.now())}/000000.ts"] = b"the other's"
     elsewhere.look()
     house.departures.turn()
     assert capture.asked == HANDED_OVER
