@@ -3,7 +3,7 @@
 import { el, fill, say } from "./elements.js";
 import { get } from "./api.js";
 import { dateAndMinute, length, size } from "./time.js";
-import { t, tOr } from "./words.js";
+import { sentence, t, tOr } from "./words.js";
 import { table } from "./day.js";
 
 const AGAIN_MS = 5000;
@@ -38,7 +38,7 @@ function draw(main, facts) {
       el("b", {}, `${t("broker")}: `),
       since
         ? t("connectedSince", { when: dateAndMinute(Date.parse(since)) })
-        : t("away", { why: facts.broker_reason }),
+        : t("away", { why: sentence(facts.broker_reason) }),
     ),
     disk &&
       el(
@@ -96,7 +96,7 @@ function cameras(found) {
         "td",
         { class: "fine" },
         camera.last_error
-          ? `${dateAndMinute(Date.parse(camera.last_error_at))} ${camera.last_error}`
+          ? `${dateAndMinute(Date.parse(camera.last_error_at))} ${sentence(camera.last_error)}`
           : "",
       ),
     ),

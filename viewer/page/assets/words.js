@@ -1,5 +1,7 @@
 /** What the page says, in Korean and English. `t("key", {name})` fills in `{name}`. */
 
+import { inKorean } from "./reasons.js";
+
 const WORDS = {
   skip: ["본문으로", "Skip to content"],
   menu: ["메뉴", "Menu"],
@@ -218,6 +220,9 @@ export function t(key, values = {}) {
 
 /** The cause of a gap. */
 export const cause = (words) => (index === 0 ? (CAUSES[words] ?? words) : words);
+
+/** The sentence of a record: why footage is missing, or a camera away. */
+export const sentence = (words) => (index === 0 ? (inKorean(words) ?? words) : words);
 
 /** A word that may be new to this page: as it is, then. */
 export function tOr(prefix, word) {
