@@ -1,14 +1,20 @@
-/** The live wall: all rooms in a grid, or one large (`/?room=id`). */
+/** The live wall: all rooms in a grid, or one large (`/?room=id`).
+ *
+ * Only tiles that can be seen play, for decoding is what a wall of many rooms costs: those beyond the
+ * edge of the screen, and all of a page in the background, rest, but for rooms that are listened to.
+ */
 
 import { button, el, fill, say } from "./elements.js";
 import { get, listen, now, session } from "./api.js";
 import { LivePlayer, snapshot } from "./live.js";
 import { clock, dateAndMinute, minute } from "./time.js";
-import { cause, t, tOr } from "./words.js";
+import { cause, sentence, t, tOr } from "./words.js";
 import { go } from "./app.js";
 
 const AGAIN_MS = 3000;
 const OLD_MS = 3600 * 1000;
+const AHEAD = "25%";
+const HIDDEN_MS = 5000;
 
 export function show(main, place) {
   const wall = new Wall(main, place.searchParams.get("room"));
@@ -23,6 +29,14 @@ class Wall {
     this.tiles = new Map();
     this.onkey = (event) => this.key(event);
     document.addEventListener("keydown", this.onkey);
+    this.onhide = () => {
+      clearTimeout(this.resting);
+      const rest = () => this.tiles.forEach((tile) => tile.see({ isPageSeen: !document.hidden }));
+      if (document.hidden) this.resting = setTimeout(rest, HIDDEN_MS);
+      else rest();
+    };
+    document.addEventListener("visibilitychange", this.onhide);
+    this.watch = new IntersectionObserver((found) => this.moved(found), { rootMargin: AHEAD });
     const handlers = {
       camera: (facts) => this.tiles.get(facts.id)?.said(facts),
       note: ({ note, is_late }) => !is_late && this.tiles.get(note.camera)?.seen(note),
@@ -67,7 +81,14 @@ class Wall {
       ),
       el("p", { class: "hint keys" }, t("keys")),
     );
-    for (const tile of this.tiles.values()) tile.begin();
+    for (const tile of this.tiles.values()) this.watch.observe(tile.figure);
+  }
+
+  /** Tiles came onto the screen, or left it. */
+  moved(found) {
+    for (const { target, isIntersecting } of found) {
+      this.tiles.get(target.dataset.camera)?.see({ isOnScreen: isIntersecting });
+    }
   }
 
   key(event) {
@@ -98,11 +119,16 @@ class Wall {
   close() {
     this.closed = true;
     clearTimeout(this.again);
+    clearTimeout(this.resting);
+    this.watch.disconnect();
     document.removeEventListener("keydown", this.onkey);
+    document.removeEventListener("visibilitychange", this.onhide);
     this.unlisten();
     for (const tile of this.tiles.values()) tile.close();
   }
 }
+
+const STARTING = { state: "starting", delay: null, at: null };
 
 class Tile {
   constructor(camera, isLarge) {
@@ -110,14 +136,18 @@ class Tile {
     this.live = camera.live;
     this.because = camera.cause;
     this.reason = camera.reason;
-    this.last = { state: "starting", delay: null, at: null };
+    this.last = STARTING;
+    this.isOnScreen = false;
+    this.isPageSeen = true;
     this.video = el("video", {
       playsinline: true,
       muted: true,
       autoplay: true,
       tabindex: -1,
-      onvolumechange: () =>
-        this.soundButton.setAttribute("aria-pressed", String(!this.video.muted)),
+      onvolumechange: () => {
+        this.soundButton.setAttribute("aria-pressed", String(!this.video.muted));
+        this.see({});
+      },
     });
     this.badge = el("span", { class: "badge" });
     this.veil = el("div", { class: "veil", hidden: true });
@@ -144,6 +174,21 @@ class Tile {
       ),
     );
     this.seen(camera.last_note);
+    this.draw();
+  }
+
+  /** Play while somebody can see it, or hears it. */
+  see(change) {
+    Object.assign(this, change);
+    const isWanted = (this.isOnScreen && this.isPageSeen) || !this.video.muted;
+    if (isWanted && !this.player) this.begin();
+    else if (!isWanted && this.player) this.rest();
+  }
+
+  rest() {
+    this.player.close();
+    this.player = null;
+    this.last = STARTING;
     this.draw();
   }
 
@@ -187,7 +232,7 @@ class Tile {
         el("strong", {}, tOr("state", known)),
         el("span", {}, since),
         this.because ? el("small", {}, cause(this.because)) : null,
-        this.reason && session.role === "operator" ? el("small", {}, this.reason) : null,
+        this.reason && session.role === "operator" ? el("small", {}, sentence(this.reason)) : null,
       );
     }
   }
