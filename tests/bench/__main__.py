@@ -31,7 +31,7 @@ from tests.bench.contender import Contender
 from tests.bench.cradle import Cradle
 from tests.bench.figures import OldWay, Round
 from tests.bench.measure import MEMORY_SECONDS, ROOT, Plan, measure
-from tests.bench.page import Report, comparison, conditions, goals, page, parts
+from tests.bench.page import WALL_MARK, Report, comparison, conditions, goals, page, parts
 
 PAGE: Final = ROOT / "docs" / "PERFORMANCE.md"
 FOOTAGE_SECONDS: Final = 20
@@ -181,6 +181,12 @@ def bench(chosen: argparse.Namespace, work: Path) -> Report:
     return replace(report, old_way=measure_old_way(short, work / "old-way"))
 
 
+def wall_part(file: Path) -> str:
+    """What `tests.bench.wall` has written there: it stays."""
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    return "".join(before.partition(WALL_MARK)[1:])
+
+
 def main() -> None:
     """Run, print, and write the page."""
     chosen = parse(sys.argv[1:])
@@ -192,7 +198,7 @@ def main() -> None:
     print(f"\n{comparison(report)}\n\n{goals(report)}\n\n{conditions(report)}\n")
     if chosen.page is not None:
         text = page(report, MEMORY_SECONDS, old_way.PRESET)
-        chosen.page.write_text(text, encoding="utf-8")
+        chosen.page.write_text(text + wall_part(chosen.page), encoding="utf-8")
         say(f"written: {chosen.page}")
 
 

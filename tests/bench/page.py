@@ -14,6 +14,9 @@ HIGHEST_RATIO: Final = 2.5
 HIGHEST_P95_SECONDS: Final = 1.5
 DEMANDING_CAMERAS: Final = 24
 
+WALL_MARK: Final = "<!-- From here on: written by `python -m tests.bench.wall` -->"
+"""Of docs/PERFORMANCE.md; what stands behind it is kept when the rest is written anew."""
+
 FLOOR: Final = "bare ffmpeg"
 OURS: Final = "Cradle"
 
