@@ -16,7 +16,7 @@ from shared.backoff import LONGEST_BROKER_SECONDS, pause_seconds
 from shared.coverage.causes import cause_of
 from shared.errors import BadMessage, CradleError, LinkLost, StoreUnavailable
 from shared.link import Delivery, Link
-from shared.messages import Event, Stage, read_event
+from shared.messages import Event, SessionsEnded, Stage, read_told
 from shared.topology import viewer_queue
 from viewer import answers
 from viewer.context import Context
@@ -44,6 +44,7 @@ class Feed:
         self._reader = reader
         self._states = context.states
         self._broker = context.broker
+        self._endings = context.endings
         self._hub = context.hub
         self._clock = context.clock
         self._log = context.log
@@ -84,11 +85,13 @@ class Feed:
             self._broker.link = link
             self._states.broker_since = self._clock.now()
             self._reader.days_soon()  # what was missed: the queue outlives us by an hour only
+            self._endings.repeat(link, now=True)
             self._log.info("events arrive", action="feed.begun")
             look_at = 0.0
             try:
                 while not stop.is_set():
                     link.check()
+                    self._endings.repeat(link)
                     try:
                         each = arrived.get(timeout=TURN_SECONDS)
                     except queue.Empty:
@@ -121,10 +124,14 @@ class Feed:
     def take(self, body: bytes) -> None:
         """One event."""
         try:
-            event = read_event(body)
+            event = read_told(body)
         except BadMessage as error:
             BAD.inc()
             self._log.warning("event unreadable", action="feed.bad", reason=str(error))
+            return
+        if isinstance(event, SessionsEnded):
+            EVENTS.labels(Stage.VIEWER).inc()
+            self._endings.take(event)
             return
         EVENTS.labels(event.stage).inc()
         before = self._states.last(event.camera, Stage.INGEST, "online", "offline")
