@@ -29,7 +29,7 @@ from tests.videos import Videos
 from tests.viewer_bucket import House, house, span_query
 from tests.viewer_house import PASSWORD, TOKEN, Person, Viewing, viewing
 from viewer.application import VIEWS
-from viewer.guard import MOST_BODY_BYTES
+from viewer.limits import MOST_BODY_BYTES
 from viewer.server import Server
 
 EXAMPLES = 15
@@ -260,9 +260,13 @@ def test_behind_a_proxy_that_is_trusted_the_visitor_and_the_scheme_are_known(
             assert ("strict-transport-security" in answer.headers) is is_secure
 
 
-def test_with_a_certificate_the_page_speaks_tls_alone(
-    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings
+def test_with_a_certificate_the_page_speaks_tls_alone_and_waits_for_it_no_longer_than_it_should(
+    tmp_path: Path,
+    broker_url: str,
+    archive_settings: ArchiveSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("viewer.server.HANDSHAKE_SECONDS", 2.0)
     certificate, key = tmp_path / "page.pem", tmp_path / "key.pem"
     subprocess.run(
         [
@@ -288,6 +292,9 @@ def test_with_a_certificate_the_page_speaks_tls_alone(
         assert answer.status == 200
         assert answer.getheader("strict-transport-security")
         connection.close()
+        where = urlsplit(viewer.address)
+        with socket.create_connection((where.hostname or "", where.port or 0), 10) as silent:
+            assert silent.recv(1) == b""
 
 
 def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_said_in_a_sentence(
