@@ -22,6 +22,7 @@ from prometheus_client import Counter
 
 from ingest import figures
 from ingest.confirmation import Confirmation
+from ingest.expired import ExpiredFootage
 from ingest.losses import Losses
 from ingest.outbox import read_cursor
 from ingest.recovery import recover
@@ -54,6 +55,8 @@ class Janitor:
         self._root = settings.frames.root
         self._confirmation = Confirmation(self._root, store, log)
         self._losses = Losses(self._root, store, log)
+        self.expired = ExpiredFootage()
+        """What people should hear of."""
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
@@ -144,13 +147,16 @@ class Janitor:
         unstored = [each for each in chosen if not each.stored]
         failure: OSError | None = None
         deleted = 0
+        expired: list[Kept] = []
         with self._losses.noted(reason, unstored):
             for each in chosen:
                 try:
                     self._shelves[each.camera].delete(each)
                     deleted += 1
+                    expired += [] if each.stored else [each]
                 except OSError as error:  # the others need not stay for it
                     failure = error
+        self.expired.add(reason, expired, self._clock.now())
         DELETED.labels(reason).inc(deleted)
         tell = self._log.error if unstored and deleted else self._log.info
         tell(

@@ -22,7 +22,7 @@ from viewer import answers
 from viewer.context import Context
 from viewer.reader import Reader
 from viewer.reading import Reading
-from viewer.states import Said
+from viewer.states import Expired, Said
 
 PREFETCH: Final = 200
 TURN_SECONDS: Final = 1.0
@@ -49,6 +49,7 @@ class Feed:
         self._clock = context.clock
         self._log = context.log
         self._told: dict[str, tuple[str, str]] = {}
+        self._expired: dict[str, Expired] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; the broker's absence is waited out."""
@@ -140,6 +141,8 @@ class Feed:
             self._take_clip(event)
         elif (event.stage, event.event) == (Stage.ANALYZER, "described"):
             self._take_note(event)
+        elif (event.stage, event.event) == (Stage.INGEST, "expired"):
+            self._tell_expired(event.camera)
         elif event.stage == Stage.INGEST and not _says_the_same(before, event):
             self._reader.records_soon(event.camera, RECORDS_SECONDS)
         self.tell_changes(event.camera)
@@ -154,6 +157,13 @@ class Feed:
                 cause = cause_of(reason).value if reason else ""
                 facts = {"id": camera, "live": live, "cause": cause, "reason": reason}
                 self._hub.tell("camera", facts)
+
+    def _tell_expired(self, camera: str) -> None:
+        """Ingest says it again and again; pages are told what is new."""
+        expired = self._states.expired(camera)
+        if expired is not None and self._expired.get(camera) != expired:
+            self._expired[camera] = expired
+            self._hub.tell("expired", {"id": camera, "expired": expired.model_dump(mode="json")})
 
     def _take_clip(self, event: Event) -> None:
         key = str(event.detail.get("manifest_key", ""))

@@ -2,6 +2,7 @@
 
 import { el, fill, say } from "./elements.js";
 import { get } from "./api.js";
+import { expiredWords } from "./expired.js";
 import { dateAndMinute, length, size } from "./time.js";
 import { sentence, t, tOr } from "./words.js";
 import { table } from "./day.js";
@@ -64,6 +65,11 @@ function draw(main, facts) {
             `${tOr("link", each.name)} ↗ `,
           ),
         ),
+      ),
+    ...facts.cameras
+      .filter((camera) => camera.expired)
+      .map((camera) =>
+        el("p", { class: "bad", "data-expired": camera.id }, el("b", {}, `${camera.title}: `), expiredWords(camera.expired)),
       ),
     el("h2", {}, t("stages")),
     stages(facts.replicas),

@@ -6,6 +6,7 @@
 
 import { button, el, fill, say } from "./elements.js";
 import { get, listen, now, session } from "./api.js";
+import { expiredWords } from "./expired.js";
 import { LivePlayer, snapshot } from "./live.js";
 import { clock, dateAndMinute, minute } from "./time.js";
 import { cause, sentence, t, tOr } from "./words.js";
@@ -39,6 +40,7 @@ class Wall {
     this.watch = new IntersectionObserver((found) => this.moved(found), { rootMargin: AHEAD });
     const handlers = {
       camera: (facts) => this.tiles.get(facts.id)?.said(facts),
+      expired: ({ id, expired }) => this.tiles.get(id)?.warn(expired),
       note: ({ note, is_late }) => !is_late && this.tiles.get(note.camera)?.seen(note),
     };
     this.unlisten = listen(handlers, () => this.look());
@@ -60,6 +62,7 @@ class Wall {
     for (const camera of cameras) {
       this.tiles.get(camera.id)?.said(camera);
       this.tiles.get(camera.id)?.seen(camera.last_note);
+      this.tiles.get(camera.id)?.warn(camera.expired);
     }
   }
 
@@ -152,6 +155,7 @@ class Tile {
     this.badge = el("span", { class: "badge" });
     this.veil = el("div", { class: "veil", hidden: true });
     this.words = el("p", { class: "note" });
+    this.warning = el("p", { class: "bad", role: "status", hidden: true });
     this.soundButton = button(t("sound"), () => this.toggleSound(), { "aria-pressed": "false" });
     this.figure = el(
       "figure",
@@ -162,6 +166,7 @@ class Tile {
         {},
         el("div", { class: "heading" }, el("h2", {}, camera.title), this.badge),
         this.words,
+        this.warning,
         el(
           "div",
           { class: "tools" },
@@ -174,6 +179,7 @@ class Tile {
       ),
     );
     this.seen(camera.last_note);
+    this.warn(camera.expired);
     this.draw();
   }
 
@@ -213,6 +219,12 @@ class Tile {
     const isOld = now() - at > OLD_MS;
     const words = `${isOld ? dateAndMinute(at) : minute(at)} ${tOr("activity", note.activity)}: `;
     fill(this.words, el("b", {}, words), note.summary);
+  }
+
+  /** Of footage that was deleted unarchived. */
+  warn(expired) {
+    this.warning.hidden = !expired;
+    this.warning.textContent = expired ? expiredWords(expired) : "";
   }
 
   draw() {

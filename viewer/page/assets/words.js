@@ -40,6 +40,12 @@ const WORDS = {
   delay: ["{seconds}초 지연", "{seconds} s delay"],
   staleSince: ["{clock} 화면 · 실시간 아님", "Picture of {clock} · not live"],
   noPicture: ["화면 없음", "No picture"],
+  expired: [
+    "저장이 확인되기 전에 지워진 영상: {from} – {to} ({why})",
+    "Deleted before it was known to be stored: {from} – {to} ({why})",
+  ],
+  expired_quota: ["저장 공간 부족", "no room left for it"],
+  expired_retention: ["보존 시간 지남", "its hours were over"],
   enlarge: ["크게 보기", "Enlarge"],
   allRooms: ["모든 방", "All rooms"],
   fullScreen: ["전체 화면", "Full screen"],
