@@ -129,12 +129,14 @@ def test_a_dead_camera_never_looks_live_and_comes_back(house: Watched, browser: 
         expect(tile).not_to_have_attribute("data-state", "live", timeout=15_000)
         expect(tile.locator(".veil")).to_be_visible()
         expect(tile.locator(".veil")).to_contain_text("not live")
+        expect(page.locator("#said")).to_contain_text("영아반 1: ")
         shown = counter(page)
         wait_seconds(1.5)
         assert counter(page) == shown
         house.line.start("ingest")
         house.until_live(page, 30)
         expect(tile.locator(".veil")).to_be_hidden()
+        expect(page.locator("#said")).to_have_text("영아반 1: Live")
 
 
 def test_the_page_comes_back_when_the_viewer_is_killed(house: Watched, browser: Browser) -> None:
@@ -232,6 +234,10 @@ def test_a_room_is_enlarged_left_and_heard_by_keyboard(house: Watched, browser: 
         page.keyboard.press("m")
         assert page.evaluate("document.querySelector('video').muted") is False
         page.keyboard.press("m")
+        page.keyboard.press("f")
+        page.wait_for_function("document.fullscreenElement !== null")
+        page.keyboard.press("f")
+        page.wait_for_function("document.fullscreenElement === null")
         with page.expect_download() as saved:
             page.keyboard.press("s")
         assert saved.value.suggested_filename.startswith(f"{CAMERA}_")
@@ -407,6 +413,18 @@ def test_what_was_seen_arrives_by_itself_with_its_picture(house: Watched, browse
         eventually(lambda: picture.evaluate("image => image.naturalWidth") > 0, 10, "its picture")
         page.select_option("#f-activity", "sleeping")
         expect(page.locator(".empty")).to_be_visible()
+        page.select_option("#f-activity", "")
+        expect(cards.first).to_be_visible()
+        page.fill("#f-words", "no room was ever described so")
+        page.keyboard.press("Enter")
+        expect(page.locator(".empty")).to_be_visible()
+        page.fill("#f-words", "")
+        page.fill("#f-to", "2020-01-01T00:00")
+        page.keyboard.press("Enter")
+        expect(page.locator(".empty")).to_be_visible()
+        page.fill("#f-to", "")
+        page.select_option("#f-camera", CAMERA)
+        expect(cards.first).to_be_visible()
 
 
 def test_the_operator_sees_who_works_on_what(house: Watched, browser: Browser) -> None:

@@ -231,7 +231,7 @@ class Tile {
     const { state, delay, at } = this.last;
     const shown = state === "starting" && this.live !== "live" ? this.live : state;
     const known = shown === "stale" && this.live !== "live" ? this.live : shown;
-    this.figure.dataset.state = state === "live" ? "live" : known;
+    this.tell(state === "live" ? "live" : known);
     const late = state === "live" && delay !== null;
     this.badge.textContent = late
       ? `${t("state_live")} · ${t("delay", { seconds: Math.max(0, delay).toFixed(1) })}`
@@ -247,6 +247,15 @@ class Tile {
         this.reason && session.role === "operator" ? el("small", {}, sentence(this.reason)) : null,
       );
     }
+  }
+
+  /** Of a picture that is lost, or is back, screen readers are told as well. */
+  tell(state) {
+    this.figure.dataset.state = state;
+    const isLive = state === "live";
+    if (!isLive && (!this.player || !this.wasLive || state === "starting")) return;
+    if (this.wasLive === !isLive) say(`${this.camera.title}: ${tOr("state", state)}`);
+    this.wasLive = isLive;
   }
 
   toggleSound() {
