@@ -179,6 +179,27 @@ def test_a_tile_that_nobody_can_see_rests_and_plays_again_when_it_is_seen(
         assert loads(page), "a room that is listened to plays on"
 
 
+def test_a_browser_that_does_not_keep_up_says_so_and_not_that_the_room_is_to_blame(
+    house: Watched, browser: Browser
+) -> None:
+    with house.page(browser) as page:
+        house.until_live(page)
+        page.evaluate(
+            """() => {
+              const real = HTMLVideoElement.prototype.getVideoPlaybackQuality;
+              HTMLVideoElement.prototype.getVideoPlaybackQuality = function () {
+                const { totalVideoFrames } = real.call(this);
+                const droppedVideoFrames = window.keepsUp ? 0 : totalVideoFrames * 0.9;
+                return { totalVideoFrames, droppedVideoFrames };
+              };
+            }"""
+        )
+        words = page.get_by_text("does not keep up with all rooms")
+        expect(words).to_be_visible(timeout=30_000)
+        page.evaluate("window.keepsUp = true")
+        expect(words).to_be_hidden(timeout=30_000)
+
+
 def test_footage_deleted_before_it_was_stored_is_told_on_the_wall_and_to_the_operator(
     house: Watched, browser: Browser
 ) -> None:

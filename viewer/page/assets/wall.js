@@ -72,11 +72,18 @@ class Wall {
       fill(this.main, el("p", { class: "empty" }, t("noCameras")));
       return;
     }
-    for (const camera of shown) this.tiles.set(camera.id, new Tile(camera, Boolean(this.chosen)));
+    this.overload = el("p", { class: "bad", role: "status", hidden: true }, t("overload"));
+    const onstate = () => {
+      this.overload.hidden = ![...this.tiles.values()].some((tile) => tile.last.isBehind);
+    };
+    for (const camera of shown) {
+      this.tiles.set(camera.id, new Tile(camera, Boolean(this.chosen), onstate));
+    }
     fill(
       this.main,
       el("h1", { class: this.chosen ? "" : "quiet" }, this.chosen ? shown[0].title : t("live")),
       this.chosen ? el("a", { href: "/", class: "back" }, `← ${t("allRooms")}`) : null,
+      this.overload,
       el(
         "div",
         { class: this.chosen ? "wall one" : "wall", "data-rooms": shown.length },
@@ -131,11 +138,12 @@ class Wall {
   }
 }
 
-const STARTING = { state: "starting", delay: null, at: null };
+const STARTING = { state: "starting", delay: null, at: null, isBehind: false };
 
 class Tile {
-  constructor(camera, isLarge) {
+  constructor(camera, isLarge, onstate) {
     this.camera = camera;
+    this.onstate = onstate;
     this.live = camera.live;
     this.because = camera.cause;
     this.reason = camera.reason;
@@ -196,12 +204,14 @@ class Tile {
     this.player = null;
     this.last = STARTING;
     this.draw();
+    this.onstate();
   }
 
   begin() {
     this.player = new LivePlayer(this.video, this.camera.id, (state) => {
       this.last = state;
       this.draw();
+      this.onstate();
     });
   }
 

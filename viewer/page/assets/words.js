@@ -52,6 +52,10 @@ const WORDS = {
   sound: ["소리", "Sound"],
   snapshot: ["사진 저장", "Save picture"],
   saved: ["사진을 저장했습니다.", "The picture was saved."],
+  overload: [
+    "이 기기나 연결이 화면의 모든 방을 제때 보여 주지 못합니다. 방 하나를 크게 보거나 창을 줄여 주세요.",
+    "This device, or its connection, does not keep up with all rooms on the screen. Enlarge one room, or make the window smaller.",
+  ],
   theDay: ["하루 보기", "The day"],
   keys: [
     "키: 화살표 이동, Enter 크게, S 사진, M 소리, F 전체 화면, Esc 모든 방",
