@@ -301,8 +301,8 @@ software) logged in and opened the wall.
 *Pictures* are those that the browser decoded, each second, of one tile; *delay* is what the tiles
 show: from capture to screen. Tiles beyond the edge of the screen rest. *Browser* is all of
 Chromium's processes; *by others* is what neither it nor the five stages used, as a share of the
-machine: broker, object store, and whatever else ran. Memory is PSS. Where the machine is busy all the
-time, pictures and delay say what was left for the browser, and not what it needs.
+machine: broker, object store, and whatever else ran. Memory is PSS. Where the machine is busy all
+the time, pictures and delay say what was left for the browser, and not what it needs.
 
 Machine: {machine}. {versions}.
 """

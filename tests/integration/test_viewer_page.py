@@ -456,6 +456,16 @@ def test_the_operator_sees_who_works_on_what(house: Watched, browser: Browser) -
         expect(row).to_contain_text("Live")
 
 
+def test_the_reference_says_what_each_call_takes_and_answers(
+    house: Watched, browser: Browser
+) -> None:
+    with house.page(browser, "/reference") as page:
+        call = page.locator("details", has_text="POST /api/session")
+        call.locator("summary").click()
+        expect(call).to_contain_text("password")
+        expect(call).to_contain_text("csrf_token")
+
+
 # -- for everybody --------------------------------------------------------------------------------
 
 

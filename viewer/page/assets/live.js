@@ -162,6 +162,7 @@ export class LivePlayer {
   close() {
     clearInterval(this.timer);
     this.end();
+    this.video.onerror = null;
     this.video.removeAttribute("src");
     this.video.load();
   }

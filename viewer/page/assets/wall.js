@@ -149,7 +149,7 @@ class Tile {
     this.reason = camera.reason;
     this.last = STARTING;
     this.isOnScreen = false;
-    this.isPageSeen = true;
+    this.isPageSeen = !document.hidden;
     this.video = el("video", {
       playsinline: true,
       muted: true,
