@@ -1,6 +1,6 @@
 # For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
 #   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=path/to/a/video.mp4
-# For developers: lint, test-unit, test-integration, bench, faults, outages, screenshots, lock.
+# For developers: lint, test-unit, test-integration, bench, bench-wall, faults, outages, screenshots, lock.
 # test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 
 PYTHON ?= python3
@@ -11,8 +11,8 @@ RUNTIME_STAMP := .venv/.runtime
 DEV_STAMP     := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench faults outages \
-	screenshots lock clean
+.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench bench-wall faults \
+	outages screenshots lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -58,6 +58,10 @@ test-services-in-containers: setup-dev
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench
+
+# The wall with 24 rooms in a browser; on a machine with nothing else to do.
+bench-wall: setup-dev
+	$(BIN)/python -m tests.bench.wall
 
 faults: setup-dev
 	$(BIN)/python -m tests.faults

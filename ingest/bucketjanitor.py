@@ -21,6 +21,7 @@ from typing import Final
 from ingest import figures
 from ingest.choice import GIB, choose
 from ingest.confirmation import Confirmation
+from ingest.expired import ExpiredFootage
 from ingest.losses import Losses
 from ingest.recovery import INTERRUPTED
 from ingest.shelf import Kept
@@ -75,8 +76,16 @@ class BucketJanitor:
     """Cleans after the cameras of one worker, one at a time."""
 
     def __init__(
-        self, settings: Settings, frames: BucketFrames, store: ObjectStore, clock: Clock, log: Log
+        self,
+        settings: Settings,
+        frames: BucketFrames,
+        store: ObjectStore,
+        expired: ExpiredFootage,
+        clock: Clock,
+        log: Log,
     ) -> None:
+        """What goes unarchived is told to `expired`."""
+        self._expired = expired
         self._settings = settings.frames
         self._configured = {camera.id for camera in settings.cameras}
         self._frames = frames
@@ -229,6 +238,7 @@ class BucketJanitor:
             )
             for each in chosen:
                 known.kept.pop((each.epoch, each.number), None)
+        self._expired.add(reason, unstored, self._clock.now())
         figures.DELETED.labels(reason).inc(len(chosen))
         tell = self._log.error if unstored else self._log.info
         tell(

@@ -22,6 +22,7 @@ from ingest import figures
 from ingest.bucketjanitor import BucketJanitor
 from ingest.choice import GIB, choose, oldest_unarchived
 from ingest.confirmation import Confirmation
+from ingest.expired import ExpiredFootage
 from ingest.lines import read_cursor
 from ingest.losses import Losses
 from ingest.outbox import CURSOR_NAME
@@ -60,10 +61,12 @@ class Janitor:
         self._configured = {camera.id for camera in settings.cameras}
         self._root = settings.frames.root
         self._confirmation = Confirmation(self._root, store, log)
+        self.expired = ExpiredFootage()
+        """What people should hear of."""
         self._losses = Losses(self._root, store, log, [] if bucket is None else [bucket])
         self.bucket: BucketJanitor | None = None
         if bucket is not None:
-            self.bucket = BucketJanitor(settings, bucket, store, clock, log)
+            self.bucket = BucketJanitor(settings, bucket, store, self.expired, clock, log)
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
@@ -193,14 +196,17 @@ class Janitor:
         unstored = [each for each in chosen if not each.stored]
         failure: OSError | None = None
         deleted = 0
+        expired: list[Kept] = []
         with self._losses.noted(reason, unstored):
             for each in chosen:
                 try:
                     self._shelves[each.camera].delete(each)
                     deleted += 1
+                    expired += [] if each.stored else [each]
                 except OSError as error:  # the others need not stay for it
                     failure = error
         figures.DELETED.labels(reason).inc(deleted)
+        self.expired.add(reason, expired, self._clock.now())
         tell = self._log.error if unstored and deleted else self._log.info
         tell(
             "fragments deleted",

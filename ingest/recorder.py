@@ -329,6 +329,8 @@ class Recorder:
             self._tell_at = now + TELL_SECONDS
             for camera in self.captures.keys() & self._told.keys():
                 self._publish(camera, *self._told[camera])
+            for camera, expired in self._janitor.expired.news(self._context.clock.now()).items():
+                self._publish(camera, "expired", expired.detail())
 
     def _publish(self, camera: str, event: str, detail: dict[str, str | int | float]) -> None:
         link = self.link

@@ -21,11 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.clock import Clock
 from shared.errors import Misconfigured
 from shared.log import Log
+from viewer.limits import MOST_BODY_BYTES
 from viewer.sessions import Session, Sessions
 
 COOKIE: Final = "cradle_session"
 CSRF_HEADER: Final = "x-csrf-token"
-MOST_BODY_BYTES: Final = 64 * 1024
 OPEN_PAGES: Final = frozenset({"/login", "/setup"})
 OPEN_CALLS: Final = frozenset(
     {("GET", "/api/entrance"), ("POST", "/api/session"), ("POST", "/api/setup")}

@@ -124,6 +124,33 @@ def test_what_is_deleted_unarchived_is_in_the_custody_record(house: House) -> No
     assert house.bucket.losses == [(0, 2, "retention")]
 
 
+def test_what_is_deleted_with_the_bucket_away_is_told_at_once_and_for_a_day(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, quota_gib=4 * BYTES / GIB)
+    house.record(6)
+    house.bucket.is_away = True
+    house.clean()
+    told = house.janitor.expired.news(house.clock.now())[CAMERA]
+    assert (told.reason, told.fragments) == ("quota", 2)
+    assert (told.starts_at, told.ends_at) == (NOON, NOON + timedelta(seconds=2))
+    assert told.deleted_at == house.clock.now()
+    house.record(3, starts_at=NOON + timedelta(minutes=1))
+    house.clean(MINUTE)
+    told = house.janitor.expired.news(house.clock.now())[CAMERA]
+    assert (told.fragments, told.starts_at) == (5, NOON)
+    assert house.janitor.expired.news(house.clock.now() + DAY) == {CAMERA: told}
+    assert house.janitor.expired.news(house.clock.now() + DAY + MINUTE) == {}
+
+
+def test_what_was_stored_is_deleted_without_telling_anybody(house: House) -> None:
+    epoch = house.record(5)
+    house.store(epoch, 0, 4)
+    house.clean(11 * MINUTE)
+    assert house.left(epoch) == []
+    assert house.janitor.expired.news(house.clock.now()) == {}
+
+
 def test_the_bucket_is_asked_before_anything_is_called_lost(house: House) -> None:
     epoch = house.record(6)
     house.bucket.commit(epoch, 1, 3, NOON + timedelta(seconds=1))
