@@ -63,7 +63,7 @@ class CameraArchive:
             worker=tools.worker,
             results=Results(self._stored, self._gone, self._range_taken),
         )
-        self.intake = Intake(camera, tools.link, desk, clock, self.log, seconds)
+        self.intake = Intake(camera, tools.queue_kind, tools.link, desk, clock, self.log, seconds)
         self.intake.open()
 
     # -- the seat -------------------------------------------------------------------------------

@@ -28,7 +28,14 @@ from prometheus_client import Counter
 from pydantic import SecretStr
 
 from shared.clock import SystemClock
-from shared.errors import BrokerUnavailable, LinkLost, Misconfigured, SeatTaken, Unavailable
+from shared.errors import (
+    BrokerUnavailable,
+    LinkLost,
+    Misconfigured,
+    QueueAway,
+    SeatTaken,
+    Unavailable,
+)
 from shared.log import redact
 from shared.topology import EXCHANGES, LOST, Queue
 
@@ -230,7 +237,10 @@ class Link:
     # -- topology -----------------------------------------------------------------------------
 
     def declare(self, queue: Queue) -> QueueState:
-        """Declare a queue with its bindings; says how full it is and how many consume it."""
+        """Declare a queue with its bindings; says how full it is and how many consume it.
+
+        Raises Misconfigured if it is there with other arguments, QueueAway if its node is away.
+        """
         start: Callable[[Future[QueueState]], None] = partial(self._declare, queue)
         with self._declare_lock:
             return self.wait_for(start)
@@ -619,6 +629,8 @@ def _translate_channel(reason: BaseException) -> Exception:
             f"a queue on the broker was made with other arguments ({_words(reason)}); stop the "
             "workers, let the queue run empty and delete it with `rabbitmqctl delete_queue NAME`"
         )
+    if code == 404 and "NOT_FOUND - no " not in _words(reason):  # it is there, and out of reach
+        return QueueAway(f"a node of the broker is away: {_words(reason)}")
     return Unavailable(f"the broker closed a channel: {_words(reason)}")
 
 

@@ -106,7 +106,12 @@ class ViewerWorker:
             attempts=Attempts(clock),
             hub=Hub(),
             states=states,
-            broker=Broker([camera.id for camera in settings.cameras], states, clock),
+            broker=Broker(
+                [camera.id for camera in settings.cameras],
+                settings.broker.archive_queue,
+                states,
+                clock,
+            ),
             frames_used=FramesUsed(open_frames(settings), clock),
             live=open_live(settings, clock, worker.log),
             clock=clock,

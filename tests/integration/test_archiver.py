@@ -17,7 +17,7 @@ from shared.coverage.epochs import epochs_of
 from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost
 from shared.link import Link
 from shared.messages import EpochEnd
-from shared.topology import FRAMES, fragment_key, lost_queue
+from shared.topology import FRAMES, ArchiveQueue, fragment_key, lost_queue
 from tests.archiver_fragments import CAMERA, Recorded, footage
 from tests.archiver_room import (
     Door,
@@ -37,14 +37,26 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def room(tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings) -> Iterator[Room]:
+def kind() -> ArchiveQueue:
+    """What the room's queue is, unless a test is parametrized."""
+    return ArchiveQueue.CLASSIC
+
+
+on_either_queue = pytest.mark.parametrize("kind", list(ArchiveQueue))
+
+
+@pytest.fixture
+def room(
+    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings, kind: ArchiveQueue
+) -> Iterator[Room]:
     with Link(SecretStr(broker_url), "test") as link:
-        room = Room(tmp_path, broker_url, archive_settings, link)
+        room = Room(tmp_path, broker_url, archive_settings, link, kind)
         room.frames.mkdir()
         room.start()
         yield room
 
 
+@on_either_queue
 def test_fragments_become_clips_by_window_and_are_acknowledged(room: Room, source: Path) -> None:
     recorded = room.record(source)
     room.publish(*recorded.fragments)
@@ -160,6 +172,7 @@ def test_messages_that_come_twice_or_in_any_order_make_the_same_clips(
     ]
 
 
+@on_either_queue
 def test_an_open_window_is_not_stored_on_shutdown_and_an_ended_epoch_is(
     room: Room, source: Path
 ) -> None:
@@ -178,6 +191,7 @@ def test_an_open_window_is_not_stored_on_shutdown_and_an_ended_epoch_is(
     assert room.waiting == 3
 
 
+@on_either_queue
 def test_a_restart_in_the_middle_of_a_clip_loses_nothing_and_collides_with_nothing(
     room: Room, source: Path
 ) -> None:
@@ -348,6 +362,7 @@ def test_fragments_that_were_written_off_and_turn_up_are_stored(
         eventually(lambda: room.holds_exactly(recorded))
 
 
+@on_either_queue
 def test_a_message_that_cannot_be_read_goes_to_lost_and_stops_nobody(
     room: Room, source: Path
 ) -> None:
@@ -366,6 +381,7 @@ def test_a_message_that_cannot_be_read_goes_to_lost_and_stops_nobody(
     assert all(each and each.headers["x-cradle-reason"] for each in lost)
 
 
+@on_either_queue
 def test_a_killed_worker_is_replaced_and_no_fragment_is_lost_or_stored_twice(
     room: Room, source: Path
 ) -> None:
@@ -410,6 +426,7 @@ def test_a_worker_told_to_stop_while_the_broker_is_away_ends_at_once(
         broker.call("PUT", f"/api/vhosts/{url.rpartition('/')[2]}")
 
 
+@on_either_queue
 def test_a_frozen_worker_that_wakes_up_does_no_harm(room: Room, source: Path) -> None:
     recorded = room.record(source)
     with ProcessWorker(room) as first:
