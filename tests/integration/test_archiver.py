@@ -17,7 +17,14 @@ from shared.coverage.epochs import epochs_of
 from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost
 from shared.link import Link
 from shared.messages import EpochEnd
-from shared.topology import FRAMES, ArchiveQueue, fragment_key, lost_queue
+from shared.topology import (
+    FRAMES,
+    ArchiveQueue,
+    archiver_queue,
+    archiver_seat_queue,
+    fragment_key,
+    lost_queue,
+)
 from tests.archiver_fragments import CAMERA, Recorded, footage
 from tests.archiver_room import (
     Door,
@@ -28,7 +35,7 @@ from tests.archiver_room import (
     committing,
     eventually,
 )
-from tests.services import running_broker
+from tests.services import BrokerService, running_broker
 
 
 @pytest.fixture(scope="module")
@@ -446,6 +453,50 @@ def test_a_frozen_worker_that_wakes_up_does_no_harm(room: Room, source: Path) ->
         finally:
             first.process.send_signal(signal.SIGCONT)
     assert [each[1:] for each in room.ranges()] == [(0, 4), (5, 9), (10, 11)]
+
+
+on_a_quorum_queue = pytest.mark.parametrize("kind", [ArchiveQueue.QUORUM])
+
+
+@on_a_quorum_queue
+def test_of_two_workers_only_who_holds_the_seat_consumes_and_with_the_seat_all_goes(
+    room: Room, source: Path, broker: BrokerService
+) -> None:
+    recorded = room.record(source)
+    queues = [make(CAMERA, room.kind) for make in (archiver_queue, archiver_seat_queue)]
+    with ProcessWorker(room) as first, ProcessWorker(room) as second:
+        workers = (first, second)
+        eventually(lambda: all(each.lines("worker.started") for each in workers))
+        eventually(lambda: any(each.lines("seat.taken") for each in workers))
+        room.publish(*recorded.fragments[:8])
+        eventually(lambda: len(room.ranges()) == 1)
+        assert [room.link.declare(queue).consumers for queue in queues] == [1, 1]
+        host = room.broker_url.rpartition("/")[2]
+        broker.call("DELETE", f"/api/queues/{host}/{queues[1].name}")
+        eventually(lambda: any(each.lines("seat.lost") for each in workers))
+        eventually(lambda: sum(len(each.lines("seat.taken")) for each in workers) == 2)
+        assert [room.link.declare(queue).consumers for queue in queues] == [1, 1]
+        room.publish(*recorded.fragments[8:], recorded.end())
+        eventually(lambda: room.holds_exactly(recorded))
+    assert room.waiting == 0
+
+
+@on_either_queue
+def test_a_queue_of_the_other_kind_is_refused_and_once_deleted_has_cost_nothing(
+    room: Room, source: Path, broker: BrokerService
+) -> None:
+    recorded = room.record(source)
+    room.publish(*recorded.fragments, recorded.end())
+    name = archiver_queue(CAMERA, room.kind).name
+    (room.kind,) = set(ArchiveQueue) - {room.kind}
+    with ProcessWorker(room) as worker:
+        eventually(lambda: worker.lines("worker.interrupted"))
+        said = worker.lines("worker.interrupted")[0]["reason"]
+        assert name in said
+        assert "rabbitmqctl delete_queue" in said
+        assert not worker.lines("seat.taken")
+        broker.call("DELETE", f"/api/queues/{room.broker_url.rpartition('/')[2]}/{name}")
+        eventually(lambda: room.holds_exactly(recorded))
 
 
 def test_while_the_store_is_away_nothing_is_lost_and_nobody_hammers(
