@@ -315,8 +315,8 @@ class IngestWorker:
                 self._refused(recorder, camera)
             except Misconfigured as error:  # it is tried again, and the others are not kept waiting
                 seats.say_refused(camera, error)
-            except QueueAway as error:  # nobody else can have it either: it is recorded on
-                seats.say_away(camera, error)
+            except QueueAway:  # nobody else can have it either: it is recorded on
+                continue
             else:
                 self._refusals.pop(camera, None)
 

@@ -176,8 +176,13 @@ class Seats:
                 raise
             self.say_refused(camera, error)
         except QueueAway as error:
-            self._refused[camera] = now + AWAY_SECONDS
-            self.say_away(camera, error)
+            self._refused[camera] = now + AWAY_SECONDS  # nobody has to act
+            self._log.warning(
+                "camera waits for a node of the broker",
+                action="seat.away",
+                camera=camera,
+                reason=str(error),
+            )
         else:
             self._refused.pop(camera, None)
 
@@ -186,15 +191,6 @@ class Seats:
         self._log.error(
             "camera refused by the broker",
             action="seat.misconfigured",
-            camera=camera,
-            reason=str(error),
-        )
-
-    def say_away(self, camera: str, error: QueueAway) -> None:
-        """It is waited for: nobody can have this camera meanwhile, and nobody has to act."""
-        self._log.warning(
-            "camera waits for a node of the broker",
-            action="seat.away",
             camera=camera,
             reason=str(error),
         )
