@@ -66,7 +66,7 @@ class CameraArchive:
             results=Results(self._stored, self._gone, self._range_taken),
         )
         self._traces = None if tools.tracer is None else ClipTraces(tools.tracer)
-        self.intake = Intake(camera, tools.link, desk, clock, self.log, seconds)
+        self.intake = Intake(camera, tools.queue_kind, tools.link, desk, clock, self.log, seconds)
         self.intake.open()
         figures.begin(camera)
 

@@ -1,4 +1,8 @@
-"""One camera's queue: the exclusive consumer that is the seat, and what it has brought.
+"""One camera's seat, its queue, and what that has brought.
+
+The seat is an exclusive consumer: of the queue itself, or, where that is a quorum queue, of a
+classic one beside it (`shared/topology.py`). Then the seat is taken first and given back last, and
+with either consumer the other goes.
 
 What is delivered waits here until the camera judges it, and is held unacknowledged until its clip
 is committed. The broker closes a channel that holds a delivery for 30 minutes; before that, at
@@ -18,12 +22,12 @@ from archiver.desk import Desk
 from archiver.held import Held, HeldDeliveries
 from shared.backoff import pause_seconds
 from shared.clock import Clock
-from shared.errors import BadMessage, SeatTaken
+from shared.errors import BadMessage, QueueAway, SeatTaken
 from shared.identity import epoch_started_at
 from shared.link import Delivery, Link, Subscription
 from shared.log import Log
 from shared.messages import EpochEnd, Fragment, read_archive_message
-from shared.topology import archiver_queue
+from shared.topology import ArchiveQueue, archiver_queue, archiver_seat_queue
 
 LONGEST_HOLD_SECONDS: Final = 600.0
 """Beyond the length of a clip."""
@@ -50,15 +54,26 @@ class Intake:
     """The seat of one camera. Main thread only; deliveries come through the desk."""
 
     def __init__(
-        self, camera: str, link: Link, desk: Desk, clock: Clock, log: Log, clip_seconds: int
+        self,
+        camera: str,
+        kind: ArchiveQueue,
+        link: Link,
+        desk: Desk,
+        clock: Clock,
+        log: Log,
+        clip_seconds: int,
     ) -> None:
         self._camera = camera
+        self._queue = archiver_queue(camera, kind)
+        self._seat_queue = archiver_seat_queue(camera, kind)
         self._link = link
         self._desk = desk
         self._clock = clock
         self._log = log
         self._longest_hold_seconds = clip_seconds + LONGEST_HOLD_SECONDS
         self._generation = 0
+        self._seat: Subscription | None = None
+        """Where the seat is another queue."""
         self._subscription: Subscription | None = None
         self._heard_at = clock.monotonic()
         self._reopen_at = 0.0
@@ -70,7 +85,7 @@ class Intake:
         """Why the seat is gone, once it is."""
 
     def open(self) -> None:
-        """Take the seat. Raises SeatTaken, Unavailable."""
+        """Take the seat, and the queue with it. Raises SeatTaken, Misconfigured, Unavailable."""
         self._generation += 1
         generation = self._generation
         self._heard_at = self._clock.monotonic()
@@ -81,22 +96,40 @@ class Intake:
         def closed(reason: str) -> None:
             self._desk.call(partial(self._channel_closed, generation, reason))
 
-        self._subscription = self._link.consume(
-            archiver_queue(self._camera),
-            prefetch=self.prefetch,
-            exclusive=True,
-            on_delivery=delivered,
-            on_closed=closed,
-        )
+        has_own_seat = self._seat_queue != self._queue
+        try:
+            if has_own_seat:
+                self._seat = self._link.consume(
+                    self._seat_queue,
+                    prefetch=1,
+                    exclusive=True,
+                    on_delivery=lambda delivery: delivery.ack(),  # nothing arrives
+                    on_closed=closed,
+                )
+            self._subscription = self._link.consume(
+                self._queue,
+                prefetch=self.prefetch,
+                exclusive=not has_own_seat,
+                on_delivery=delivered,
+                on_closed=closed,
+            )
+        except BaseException:
+            self._leave()  # a seat without its queue keeps everybody else from it
+            raise
 
     def close(self) -> None:
         """Give the seat back, and everything that is held."""
         self._generation += 1  # what is still on its way from the old channel is the queue's again
         self.waiting = deque(each for each in self.waiting if each.delivery is None)
         self.held.clear()
-        if self._subscription is not None:
-            self._subscription.close()
-            self._subscription = None
+        self._leave()
+
+    def _leave(self) -> None:
+        """First the queue: whoever finds the seat free finds what was held as well."""
+        for subscription in (self._subscription, self._seat):
+            if subscription is not None:
+                subscription.close()
+        self._subscription = self._seat = None
 
     def _receive(self, generation: int, delivery: Delivery) -> None:
         if generation != self._generation:
@@ -155,7 +188,7 @@ class Intake:
     def _reopen(self) -> None:
         try:
             self.open()
-        except SeatTaken as error:
+        except (SeatTaken, QueueAway) as error:
             self.seat_lost = str(error)
 
     @property

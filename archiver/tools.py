@@ -10,6 +10,7 @@ from shared.framestore import FrameStore
 from shared.link import Link
 from shared.log import Log
 from shared.objectstore import ObjectStore
+from shared.topology import ArchiveQueue
 from shared.tracing import Tracer
 
 
@@ -19,6 +20,7 @@ class Tools:
 
     worker: str
     settings: ArchiveSettings
+    queue_kind: ArchiveQueue
     link: Link
     store: ObjectStore
     frames: FrameStore

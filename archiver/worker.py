@@ -30,7 +30,7 @@ from shared.link import Link
 from shared.messages import Stage
 from shared.objectstore import ObjectStore
 from shared.seats import CameraWork, Seats
-from shared.topology import archiver_queue
+from shared.topology import archiver_seat_queue
 from shared.worker import HELD_SECONDS, PROBE_SECONDS, WorkerContext
 
 TURN_SECONDS: Final = 0.25
@@ -81,7 +81,7 @@ class ArchiverWorker:
                 link,
                 Stage.ARCHIVER,
                 [camera.id for camera in settings.cameras],
-                archiver_queue,
+                partial(archiver_seat_queue, kind=settings.broker.archive_queue),
                 partial(self._take, link),
                 max_cameras=settings.seats.max_cameras,
                 clock=context.clock,
@@ -159,6 +159,7 @@ class ArchiverWorker:
         tools = Tools(
             worker=context.name,
             settings=context.settings.archive,
+            queue_kind=context.settings.broker.archive_queue,
             link=link,
             store=self._store,
             frames=self._frames,

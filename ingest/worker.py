@@ -20,7 +20,14 @@ from ingest.camera import Capture
 from ingest.recorder import Recorder
 from ingest.stored import note_stored
 from shared.backoff import LONGEST_BROKER_SECONDS, pause_seconds
-from shared.errors import BadMessage, CradleError, Misconfigured, SeatTaken, Unavailable
+from shared.errors import (
+    BadMessage,
+    CradleError,
+    Misconfigured,
+    QueueAway,
+    SeatTaken,
+    Unavailable,
+)
 from shared.link import Delivery, Link, Subscription
 from shared.messages import Stage
 from shared.seats import Seats
@@ -228,20 +235,27 @@ class IngestWorker:
         for queue in common_queues():
             self._declare_if_possible(link, queue)
         for camera in seats.held:
-            for queue in camera_queues(camera):
+            for queue in self._queues_of(camera):
                 self._declare_if_possible(link, queue)
             work = seats.held[camera]
             if isinstance(work, CameraSeat):
                 work.hear_again()
 
     def _declare_if_possible(self, link: Link, queue: Queue) -> None:
-        """One queue that was made with other arguments must stop neither recording nor the rest."""
+        """One that was made otherwise, or is away, must stop neither recording nor the rest."""
         try:
             link.declare(queue)
         except Misconfigured as error:
             self._log.error(
                 "queue refused", action="queue.misconfigured", queue=queue.name, reason=str(error)
             )
+        except QueueAway as error:
+            self._log.warning(
+                "queue away", action="queue.away", queue=queue.name, reason=str(error)
+            )
+
+    def _queues_of(self, camera: str) -> tuple[Queue, ...]:
+        return camera_queues(camera, self._settings.broker.archive_queue)
 
     # -- seats --------------------------------------------------------------------------------
 
@@ -259,7 +273,7 @@ class IngestWorker:
         )
         try:
             if camera not in recorder.captures:
-                for queue in camera_queues(camera):
+                for queue in self._queues_of(camera):
                     self._declare_if_possible(link, queue)
             hear = partial(self._hear_stored, link, camera)
             return CameraSeat(recorder.record(settings), seat, hear, recorder)
@@ -277,7 +291,7 @@ class IngestWorker:
                 on_delivery=self._stored.append,
                 on_closed=lambda _reason: None,
             )
-        except (Misconfigured, SeatTaken) as error:
+        except (Misconfigured, QueueAway, SeatTaken) as error:
             self._log.error(
                 "nobody tells what is stored; the bucket is asked instead",
                 action="stored.unheard",
@@ -301,6 +315,8 @@ class IngestWorker:
                 self._refused(recorder, camera)
             except Misconfigured as error:  # it is tried again, and the others are not kept waiting
                 seats.say_refused(camera, error)
+            except QueueAway:  # nobody else can have it either: it is recorded on
+                continue
             else:
                 self._refusals.pop(camera, None)
 

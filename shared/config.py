@@ -32,6 +32,7 @@ from shared.errors import Misconfigured
 from shared.messages import CameraId, Stage
 from shared.section import Section
 from shared.source import SourceAddress, file_path, parse_source, split_address
+from shared.topology import ArchiveQueue
 from shared.tracingsettings import TracingSettings
 from shared.viewersettings import ViewerSettings
 
@@ -50,6 +51,11 @@ class BrokerSettings(Section):
     )
     heartbeat_seconds: int = Field(
         10, ge=2, le=60, description="A frozen worker loses its seats after about twice this."
+    )
+    archive_queue: ArchiveQueue = Field(
+        ArchiveQueue.CLASSIC,
+        description="`quorum` keeps what waits for the archive on most nodes of a cluster of "
+        "three; the same for every worker.",
     )
 
     @field_validator("url")

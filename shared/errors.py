@@ -30,6 +30,10 @@ class LinkLost(BrokerUnavailable):
     """The broker's connection is gone; everything that was built on it must be built again."""
 
 
+class QueueAway(Unavailable):
+    """The node of the broker's cluster that has this one queue is away; the others are there."""
+
+
 class StoreUnavailable(Unavailable):
     """The object store did not answer, or answered that it cannot serve now."""
 

@@ -9,8 +9,9 @@ back a second after the others took over its cameras, and each change of hands c
 recording seconds.
 
 A camera that the broker refuses (its queue was made with other arguments, by another version or by
-hand) is left alone for a while and said aloud; the others go on. Cameras that nobody has are
-counted (`shared/vacancy.py`), by those too that have their share and want none.
+hand, or lies on a node that the broker's cluster has lost) is left alone for a while and said
+aloud; the others go on. Cameras that nobody has are counted (`shared/vacancy.py`), by those too
+that have their share and want none.
 """
 
 import math
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from shared.clock import Clock
-from shared.errors import Misconfigured, SeatTaken
+from shared.errors import Misconfigured, QueueAway, SeatTaken
 from shared.link import Link, Subscription
 from shared.log import Log
 from shared.messages import Stage
@@ -32,6 +33,8 @@ LEAVING_SECONDS = 0.2
 """Between scans while a seat is given back: somebody waits for it."""
 REFUSED_SECONDS = 30.0
 """After so long a camera that the broker refused is tried again."""
+AWAY_SECONDS = 5.0
+"""After so long a camera whose queue was away is tried again."""
 SURVEY_SECONDS = 10.0
 """Who wants no further camera looks this often whether there is one that nobody has."""
 
@@ -83,6 +86,8 @@ class Seats:
         self._clock = clock
         self._log = log
         self._presence: Subscription | None = None
+        self._workers = 1
+        """As they were last counted."""
         self._taken_at = -math.inf
         self._take_from = -math.inf
         self._survey_at = -math.inf
@@ -97,7 +102,7 @@ class Seats:
         self._take_from = self._clock.monotonic() + seconds
 
     def scan(self) -> None:
-        """One turn. Raises LinkLost or Unavailable when the broker does not answer.
+        """One turn. Raises LinkLost or Unavailable when the broker does not answer at all.
 
         Raises Misconfigured if it refuses every camera, and none is held.
         """
@@ -137,10 +142,18 @@ class Seats:
         for camera in others:
             try:
                 self._is_free(camera)
-            except Misconfigured:  # counted, and said aloud by who wants it
+            except (Misconfigured, QueueAway):  # counted, and said aloud by who wants it
                 continue
 
     def _count_workers(self) -> int:
+        """With the queue that counts them away, as many as there were."""
+        try:
+            self._workers = self._present_workers()
+        except QueueAway as error:
+            self._log.warning("workers not counted", action="seats.uncounted", reason=str(error))
+        return self._workers
+
+    def _present_workers(self) -> int:
         if self._presence is None or self._presence.closed:
             self._presence = self._link.consume(
                 self._presence_queue,
@@ -162,6 +175,14 @@ class Seats:
             if not self.held and self._refused.keys() >= set(self._cameras):
                 raise
             self.say_refused(camera, error)
+        except QueueAway as error:
+            self._refused[camera] = now + AWAY_SECONDS  # nobody has to act
+            self._log.warning(
+                "camera waits for a node of the broker",
+                action="seat.away",
+                camera=camera,
+                reason=str(error),
+            )
         else:
             self._refused.pop(camera, None)
 
@@ -185,10 +206,10 @@ class Seats:
         self._log.info("seat taken", action="seat.taken", camera=camera, held=len(self.held))
 
     def _is_free(self, camera: str) -> bool:
-        """Raises Misconfigured; then no worker of this version can have it."""
+        """Raises Misconfigured, QueueAway: no worker of this version can have it (now)."""
         try:
             is_free = self._link.declare(self._queue_of(camera)).consumers == 0
-        except Misconfigured:
+        except (Misconfigured, QueueAway):
             self._vacancies.saw(camera, True, self._clock.monotonic())
             raise
         self._vacancies.saw(camera, is_free, self._clock.monotonic())

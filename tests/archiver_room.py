@@ -33,7 +33,15 @@ from shared.log import get_logger
 from shared.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from shared.messages import EpochEnd, Event, Fragment, read_event
 from shared.objectstore import ObjectStore
-from shared.topology import EVENTS, FRAMES, Queue, archiver_queue, fragment_key, lost_queue
+from shared.topology import (
+    EVENTS,
+    FRAMES,
+    ArchiveQueue,
+    Queue,
+    archiver_queue,
+    fragment_key,
+    lost_queue,
+)
 from shared.worker import WorkerContext
 from shared.worker import run as run_worker
 from tests import support
@@ -62,6 +70,7 @@ class Room:
     broker_url: str
     archive: ArchiveSettings
     link: Link
+    kind: ArchiveQueue = ArchiveQueue.CLASSIC
     events: list[Event] = field(default_factory=list)
     _closed: dict[str, dict[int, Fragment]] = field(default_factory=dict)
 
@@ -78,7 +87,11 @@ class Room:
         given = self.archive.model_dump(exclude_unset=True)
         given["secret_key"] = self.archive.secret_key.get_secret_value()
         return {
-            "broker": {"url": self.broker_url, "heartbeat_seconds": 2},
+            "broker": {
+                "url": self.broker_url,
+                "heartbeat_seconds": 2,
+                "archive_queue": self.kind.value,
+            },
             "frames": {"url": self.frames.as_uri()},
             "archive": {**given, "clip_seconds": CLIP_SECONDS, "grace_seconds": 1, **archive},
             "metrics": {"port": 0},
@@ -90,7 +103,7 @@ class Room:
 
     def start(self) -> None:
         """Declare what ingest declares, and listen to the archiver's events."""
-        for queue in (archiver_queue(CAMERA), lost_queue()):
+        for queue in (archiver_queue(CAMERA, self.kind), lost_queue()):
             self.link.declare(queue)
         mine = Queue("events-of-the-test", {"x-queue-type": "classic"}, ((EVENTS, "archiver.#"),))
 
@@ -126,7 +139,7 @@ class Room:
     @property
     def waiting(self) -> int:
         """Messages that lie in the queue; those held by a worker not counted."""
-        return self.link.declare(archiver_queue(CAMERA)).messages
+        return self.link.declare(archiver_queue(CAMERA, self.kind)).messages
 
     def manifests(self) -> list[Manifest]:
         bodies = [

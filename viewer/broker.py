@@ -1,18 +1,22 @@
 """What the broker says of Cradle's queues, looked at when somebody asks."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from pydantic import BaseModel, Field
 
 from shared.clock import Clock
-from shared.errors import CradleError
+from shared.errors import CradleError, QueueAway
 from shared.link import Link
 from shared.messages import Stage
 from shared.topology import (
+    ArchiveQueue,
     Queue,
     analyzer_queue,
     archiver_queue,
+    archiver_seat_queue,
     encoder_queue,
     ingest_seat_queue,
     lost_queue,
@@ -39,8 +43,11 @@ class QueueFacts(BaseModel):
 class Broker:
     """What the broker says of queues; remembered for `FRESH_SECONDS`. Safe for many threads."""
 
-    def __init__(self, cameras: list[str], states: States, clock: Clock) -> None:
+    def __init__(
+        self, cameras: list[str], kind: ArchiveQueue, states: States, clock: Clock
+    ) -> None:
         self._cameras = cameras
+        self._kind = kind
         self._states = states
         self._clock = clock
         self._lock = threading.Lock()
@@ -50,14 +57,14 @@ class Broker:
         """While the feed is connected."""
 
     def look(self) -> dict[str, QueueFacts]:
-        """Queues by name; none while the broker is away."""
+        """Queues by name, but for those whose node is away; none while the broker is."""
         with self._lock:
             link = self.link
             if link is None:
                 return {}
             if self._clock.monotonic() - self._looked_at > FRESH_SECONDS:
                 try:
-                    self._facts = {queue.name: _facts(link, queue) for queue in self._queues()}
+                    self._facts = dict(_all_facts(link, self._queues()))
                 except CradleError as error:
                     self._states.broker_reason = str(error)
                     return {}
@@ -67,8 +74,15 @@ class Broker:
     def _queues(self) -> list[Queue]:
         found = [analyzer_queue(), lost_queue(), *(presence_queue(stage) for stage in SEATED)]
         for camera in self._cameras:
-            found += [ingest_seat_queue(camera), encoder_queue(camera), archiver_queue(camera)]
+            found += [ingest_seat_queue(camera), encoder_queue(camera)]
+            found += [archiver_queue(camera, self._kind), archiver_seat_queue(camera, self._kind)]
         return found
+
+
+def _all_facts(link: Link, queues: list[Queue]) -> Iterator[tuple[str, QueueFacts]]:
+    for queue in queues:
+        with suppress(QueueAway):
+            yield queue.name, _facts(link, queue)
 
 
 def _facts(link: Link, queue: Queue) -> QueueFacts:

@@ -17,6 +17,7 @@ from shared.messages import Stage
 from shared.topology import (
     analyzer_queue,
     archiver_queue,
+    archiver_seat_queue,
     encoder_queue,
     ingest_seat_queue,
     presence_queue,
@@ -103,7 +104,7 @@ def system(_session: Operator, request: Request) -> SystemFacts:
     }
     if analyzer_queue().name in queues:
         replicas[Stage.ANALYZER.value] = queues[analyzer_queue().name].consumers
-    links = here.settings.viewer.links
+    links, kind = here.settings.viewer.links, here.settings.broker.archive_queue
     named = {"broker": links.broker, "bucket": links.bucket, "grafana": links.grafana}
     cameras = [_camera(here, each.id, each.title, queues) for each in here.settings.cameras]
     return SystemFacts(
@@ -111,15 +112,17 @@ def system(_session: Operator, request: Request) -> SystemFacts:
         broker_reason="" if here.states.broker_since else here.states.broker_reason,
         replicas=replicas,
         cameras=cameras,
-        queues=_with_ages(queues, {each.id: each.archive_lag_seconds for each in cameras}),
+        queues=_with_ages(
+            queues,
+            {archiver_queue(each.id, kind).name: each.archive_lag_seconds for each in cameras},
+        ),
         frame_store=_disk(here),
         links=[OtherPage(name=name, address=address) for name, address in named.items() if address],
     )
 
 
-def _with_ages(queues: dict[str, QueueFacts], lags: dict[str, float | None]) -> list[QueueFacts]:
+def _with_ages(queues: dict[str, QueueFacts], ages: dict[str, float | None]) -> list[QueueFacts]:
     """Those that messages go through. Of a camera's fragments none is older than what is stored."""
-    ages = {archiver_queue(camera).name: lag for camera, lag in lags.items()}
     shown = [each for each in queues.values() if not each.name.startswith(("presence", "seat"))]
     return [
         each.model_copy(update={"age_seconds": ages.get(each.name, each.age_seconds)})
@@ -131,7 +134,7 @@ def _camera(here: Context, camera: str, title: str, queues: dict[str, QueueFacts
     seat_queues = {
         Stage.INGEST: ingest_seat_queue(camera).name,
         Stage.ENCODER: encoder_queue(camera).name,
-        Stage.ARCHIVER: archiver_queue(camera).name,
+        Stage.ARCHIVER: archiver_seat_queue(camera, here.settings.broker.archive_queue).name,
     }
     seats = []
     for stage, name in seat_queues.items():

@@ -97,7 +97,8 @@ class ViewerWorker:
         secret = None if viewer.secret is None else viewer.secret.get_secret_value()
         states = States(clock)
         sessions = Sessions(viewer.root, secret, viewer.session_hours, users, clock)
-        broker = Broker([camera.id for camera in settings.cameras], states, clock)
+        cameras = [camera.id for camera in settings.cameras]
+        broker = Broker(cameras, settings.broker.archive_queue, states, clock)
         return Context(
             settings=settings,
             name=worker.name,

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from shared.messages import MAX_MESSAGE_BYTES
 from shared.topology import (
+    ArchiveQueue,
     Queue,
     analyzer_queue,
     archiver_queue,
@@ -26,11 +27,7 @@ IDENTITY_DIGITS: Final = 10
 KINDS: Final = ("batch", "fragment", "epoch-end", "sample", "event")
 KEPT_HEADERS: Final = ("traceparent", "tracestate")
 """What a message keeps when it is sent again; the rest told why it was lost."""
-_QUEUES: Final = {
-    "archiver": archiver_queue,
-    "encoder": encoder_queue,
-    "stored": stored_queue,
-}
+_QUEUES: Final = {"encoder": encoder_queue, "stored": stored_queue}
 _STAGE_OF: Final = {"fragment": "archiver", "batch": "encoder"}
 
 
@@ -83,11 +80,13 @@ def letter_of(
     )
 
 
-def queue_named(name: str) -> Queue | None:
+def queue_named(name: str, kind: ArchiveQueue) -> Queue | None:
     """The queue of the topology that has this name; None if there is none."""
     if name == analyzer_queue().name:
         return analyzer_queue()
     stage, _, camera = name.partition(".")
+    if stage == "archiver" and camera:
+        return archiver_queue(camera, kind)
     return _QUEUES[stage](camera) if stage in _QUEUES and camera else None
 
 

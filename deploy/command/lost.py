@@ -166,7 +166,7 @@ def _republish(
 
 def _send_again(link: Link, settings: Settings, letter: Letter) -> str | None:
     """Why it cannot be; None if the broker has it safe. Raises Unavailable."""
-    queue = queue_named(letter.queue)
+    queue = queue_named(letter.queue, settings.broker.archive_queue)
     if queue is None:
         return "nothing tells which queue it was for"
     camera = letter.queue.partition(".")[2]

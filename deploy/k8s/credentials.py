@@ -58,14 +58,14 @@ RIGHTS = {
         publishes="events|lost",
     ),
     Stage.ARCHIVER: Rights(
-        declares=r"archiver\..+|presence\.archiver",
-        consumes=r"archiver\..+|presence\.archiver",
+        declares=r"(seat\.)?archiver\..+|presence\.archiver",
+        consumes=r"(seat\.)?archiver\..+|presence\.archiver",
         publishes="events|lost",
     ),
     Stage.ANALYZER: Rights(declares="analyzer", consumes="analyzer", publishes="events|lost"),
     # The system view asks for the state of every queue by declaring it.
     Stage.VIEWER: Rights(
-        declares=r"(viewer|encoder|archiver|seat\.ingest)\..+"
+        declares=r"(viewer|encoder|archiver|seat\.(ingest|archiver))\..+"
         r"|presence\.(ingest|encoder|archiver)|analyzer|lost",
         consumes=r"(viewer|archiver)\..+",
         publishes="lost",

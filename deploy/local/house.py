@@ -286,11 +286,12 @@ class House:
         deadline = self._clock.monotonic() + DRAIN_SECONDS
         pause = threading.Event()
         settings = self.settings
+        kind = settings.broker.archive_queue
         try:
             with Link(settings.broker.url, "cradle up") as link:
                 while self._clock.monotonic() < deadline:
                     waiting = sum(
-                        link.declare(archiver_queue(camera.id)).messages
+                        link.declare(archiver_queue(camera.id, kind)).messages
                         for camera in settings.cameras
                     )
                     if not waiting and not self._held():

@@ -17,7 +17,14 @@ from shared.coverage.epochs import epochs_of
 from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost
 from shared.link import Link
 from shared.messages import EpochEnd
-from shared.topology import FRAMES, fragment_key, lost_queue
+from shared.topology import (
+    FRAMES,
+    ArchiveQueue,
+    archiver_queue,
+    archiver_seat_queue,
+    fragment_key,
+    lost_queue,
+)
 from tests.archiver_fragments import CAMERA, Recorded, footage
 from tests.archiver_room import (
     Door,
@@ -28,7 +35,7 @@ from tests.archiver_room import (
     committing,
     eventually,
 )
-from tests.services import running_broker
+from tests.services import BrokerService, running_broker
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +44,26 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def room(tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings) -> Iterator[Room]:
+def kind() -> ArchiveQueue:
+    """What the room's queue is, unless a test is parametrized."""
+    return ArchiveQueue.CLASSIC
+
+
+on_either_queue = pytest.mark.parametrize("kind", list(ArchiveQueue))
+
+
+@pytest.fixture
+def room(
+    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings, kind: ArchiveQueue
+) -> Iterator[Room]:
     with Link(SecretStr(broker_url), "test") as link:
-        room = Room(tmp_path, broker_url, archive_settings, link)
+        room = Room(tmp_path, broker_url, archive_settings, link, kind)
         room.frames.mkdir()
         room.start()
         yield room
 
 
+@on_either_queue
 def test_fragments_become_clips_by_window_and_are_acknowledged(room: Room, source: Path) -> None:
     recorded = room.record(source)
     room.publish(*recorded.fragments)
@@ -160,6 +179,7 @@ def test_messages_that_come_twice_or_in_any_order_make_the_same_clips(
     ]
 
 
+@on_either_queue
 def test_an_open_window_is_not_stored_on_shutdown_and_an_ended_epoch_is(
     room: Room, source: Path
 ) -> None:
@@ -178,6 +198,7 @@ def test_an_open_window_is_not_stored_on_shutdown_and_an_ended_epoch_is(
     assert room.waiting == 3
 
 
+@on_either_queue
 def test_a_restart_in_the_middle_of_a_clip_loses_nothing_and_collides_with_nothing(
     room: Room, source: Path
 ) -> None:
@@ -348,6 +369,7 @@ def test_fragments_that_were_written_off_and_turn_up_are_stored(
         eventually(lambda: room.holds_exactly(recorded))
 
 
+@on_either_queue
 def test_a_message_that_cannot_be_read_goes_to_lost_and_stops_nobody(
     room: Room, source: Path
 ) -> None:
@@ -366,6 +388,7 @@ def test_a_message_that_cannot_be_read_goes_to_lost_and_stops_nobody(
     assert all(each and each.headers["x-cradle-reason"] for each in lost)
 
 
+@on_either_queue
 def test_a_killed_worker_is_replaced_and_no_fragment_is_lost_or_stored_twice(
     room: Room, source: Path
 ) -> None:
@@ -410,6 +433,7 @@ def test_a_worker_told_to_stop_while_the_broker_is_away_ends_at_once(
         broker.call("PUT", f"/api/vhosts/{url.rpartition('/')[2]}")
 
 
+@on_either_queue
 def test_a_frozen_worker_that_wakes_up_does_no_harm(room: Room, source: Path) -> None:
     recorded = room.record(source)
     with ProcessWorker(room) as first:
@@ -429,6 +453,50 @@ def test_a_frozen_worker_that_wakes_up_does_no_harm(room: Room, source: Path) ->
         finally:
             first.process.send_signal(signal.SIGCONT)
     assert [each[1:] for each in room.ranges()] == [(0, 4), (5, 9), (10, 11)]
+
+
+on_a_quorum_queue = pytest.mark.parametrize("kind", [ArchiveQueue.QUORUM])
+
+
+@on_a_quorum_queue
+def test_of_two_workers_only_who_holds_the_seat_consumes_and_with_the_seat_all_goes(
+    room: Room, source: Path, broker: BrokerService
+) -> None:
+    recorded = room.record(source)
+    queues = [make(CAMERA, room.kind) for make in (archiver_queue, archiver_seat_queue)]
+    with ProcessWorker(room) as first, ProcessWorker(room) as second:
+        workers = (first, second)
+        eventually(lambda: all(each.lines("worker.started") for each in workers))
+        eventually(lambda: any(each.lines("seat.taken") for each in workers))
+        room.publish(*recorded.fragments[:8])
+        eventually(lambda: len(room.ranges()) == 1)
+        assert [room.link.declare(queue).consumers for queue in queues] == [1, 1]
+        host = room.broker_url.rpartition("/")[2]
+        broker.call("DELETE", f"/api/queues/{host}/{queues[1].name}")
+        eventually(lambda: any(each.lines("seat.lost") for each in workers))
+        eventually(lambda: sum(len(each.lines("seat.taken")) for each in workers) == 2)
+        assert [room.link.declare(queue).consumers for queue in queues] == [1, 1]
+        room.publish(*recorded.fragments[8:], recorded.end())
+        eventually(lambda: room.holds_exactly(recorded))
+    assert room.waiting == 0
+
+
+@on_either_queue
+def test_a_queue_of_the_other_kind_is_refused_and_once_deleted_has_cost_nothing(
+    room: Room, source: Path, broker: BrokerService
+) -> None:
+    recorded = room.record(source)
+    room.publish(*recorded.fragments, recorded.end())
+    name = archiver_queue(CAMERA, room.kind).name
+    (room.kind,) = set(ArchiveQueue) - {room.kind}
+    with ProcessWorker(room) as worker:
+        eventually(lambda: worker.lines("worker.interrupted"))
+        said = worker.lines("worker.interrupted")[0]["reason"]
+        assert name in said
+        assert "rabbitmqctl delete_queue" in said
+        assert not worker.lines("seat.taken")
+        broker.call("DELETE", f"/api/queues/{room.broker_url.rpartition('/')[2]}/{name}")
+        eventually(lambda: room.holds_exactly(recorded))
 
 
 def test_while_the_store_is_away_nothing_is_lost_and_nobody_hammers(

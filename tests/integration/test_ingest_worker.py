@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from shared.messages import (
 from shared.topology import (
     EVENTS,
     FRAMES,
+    ArchiveQueue,
     Queue,
     archiver_queue,
     common_queues,
@@ -56,6 +58,7 @@ from tests.support import eventually
 from tests.videos import Videos, decode_counters
 
 CAMERA = "camera-1"
+ARCHIVED = archiver_queue(CAMERA, ArchiveQueue.CLASSIC)
 SECONDS = 60
 """Patience: scenarios share two cores."""
 NOTICED_SOON = 4
@@ -145,7 +148,7 @@ class Station:
 
     def listen(self) -> None:
         """Queues as the other stages would have them, and an ear on all messages."""
-        for queue in (*common_queues(), archiver_queue(CAMERA), encoder_queue(CAMERA)):
+        for queue in (*common_queues(), ARCHIVED, encoder_queue(CAMERA)):
             self.link.declare(queue)
         readers: dict[str, tuple[str, Any, list[Any]]] = {
             "batch.#": (FRAMES, read_batch, self.batches),
@@ -486,7 +489,7 @@ def a_queue_deleted_by_hand_comes_back(station: Station) -> None:
     station.start()
     station.until_fragments(1)
     host = station.url.rpartition("/")[2]
-    names = [archiver_queue(CAMERA).name, stored_queue(CAMERA).name, lost_queue().name]
+    names = [ARCHIVED.name, stored_queue(CAMERA).name, lost_queue().name]
     for name in names:
         station.broker.call("DELETE", f"/api/queues/{host}/{name}")
 
@@ -500,7 +503,11 @@ def a_queue_deleted_by_hand_comes_back(station: Station) -> None:
     assert station.stop() == 0
 
 
-@scenario.each(archiver=archiver_queue, encoder=encoder_queue, stored=stored_queue)
+@scenario.each(
+    archiver=partial(archiver_queue, kind=ArchiveQueue.CLASSIC),
+    encoder=encoder_queue,
+    stored=stored_queue,
+)
 def a_queue_that_was_made_with_other_arguments_stops_no_recording(
     station: Station, queue_of: Callable[[str], Queue]
 ) -> None:

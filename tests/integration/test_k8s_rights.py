@@ -14,9 +14,11 @@ from shared.topology import (
     EVENTS,
     FRAMES,
     LOST,
+    ArchiveQueue,
     Queue,
     analyzer_queue,
     archiver_queue,
+    archiver_seat_queue,
     camera_queues,
     common_queues,
     encoder_queue,
@@ -28,15 +30,17 @@ from shared.topology import (
 from tests.services import BrokerService
 
 CAMERA = "camera-1"
+ARCHIVE = archiver_queue(CAMERA, ArchiveQueue.QUORUM)  # as production has it
+ARCHIVE_SEAT = archiver_seat_queue(CAMERA, ArchiveQueue.QUORUM)
 DECLARED: dict[Stage, list[Queue]] = {
     Stage.INGEST: [
-        *camera_queues(CAMERA),
+        *camera_queues(CAMERA, ArchiveQueue.QUORUM),
         *common_queues(),
         ingest_seat_queue(CAMERA),
         presence_queue(Stage.INGEST),
     ],
     Stage.ENCODER: [encoder_queue(CAMERA), presence_queue(Stage.ENCODER)],
-    Stage.ARCHIVER: [archiver_queue(CAMERA), presence_queue(Stage.ARCHIVER)],
+    Stage.ARCHIVER: [ARCHIVE_SEAT, ARCHIVE, presence_queue(Stage.ARCHIVER)],
     Stage.ANALYZER: [analyzer_queue()],
     Stage.VIEWER: [
         viewer_queue("viewer-1"),
@@ -45,13 +49,14 @@ DECLARED: dict[Stage, list[Queue]] = {
         *(presence_queue(stage) for stage in (Stage.INGEST, Stage.ENCODER, Stage.ARCHIVER)),
         ingest_seat_queue(CAMERA),
         encoder_queue(CAMERA),
-        archiver_queue(CAMERA),
+        ARCHIVE,
+        ARCHIVE_SEAT,
     ],
 }
 CONSUMED: dict[Stage, list[str]] = {
     Stage.INGEST: [f"seat.ingest.{CAMERA}", f"stored.{CAMERA}", "presence.ingest"],
     Stage.ENCODER: [f"encoder.{CAMERA}", "presence.encoder"],
-    Stage.ARCHIVER: [f"archiver.{CAMERA}", "presence.archiver"],
+    Stage.ARCHIVER: [f"archiver.{CAMERA}", f"seat.archiver.{CAMERA}", "presence.archiver"],
     Stage.ANALYZER: ["analyzer"],
     Stage.VIEWER: ["viewer.viewer-1"],
 }

@@ -24,6 +24,7 @@ from shared.messages import Stage
 from shared.topology import (
     EVENTS,
     FRAMES,
+    ArchiveQueue,
     Queue,
     archiver_queue,
     common_queues,
@@ -38,7 +39,7 @@ from tests.support import eventually
 
 CAMERA = "camera-1"
 SEAT = ingest_seat_queue(CAMERA)
-WORK = archiver_queue(CAMERA)
+WORK = archiver_queue(CAMERA, ArchiveQueue.CLASSIC)
 KEY = fragment_key(CAMERA)
 
 
@@ -121,10 +122,10 @@ HOLDER = """
 import sys, time
 from pydantic import SecretStr
 from shared.link import Link
-from shared.topology import archiver_queue, ingest_seat_queue
+from shared.topology import ArchiveQueue, archiver_queue, ingest_seat_queue
 link = Link(SecretStr(sys.argv[1]), "holder", int(sys.argv[2]))
 link.open()
-for queue in (ingest_seat_queue("camera-1"), archiver_queue("camera-1")):
+for queue in (ingest_seat_queue("camera-1"), archiver_queue("camera-1", ArchiveQueue.CLASSIC)):
     link.consume(queue, prefetch=100, exclusive=True, on_delivery=lambda _: None,
                  on_closed=lambda _: print("told", flush=True))
 print("seated", flush=True)

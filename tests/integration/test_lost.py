@@ -14,6 +14,7 @@ from shared.link import Delivery, Link
 from shared.topology import (
     FRAMES,
     LOST,
+    ArchiveQueue,
     Queue,
     analyzer_queue,
     archiver_queue,
@@ -25,6 +26,7 @@ from shared.topology import (
 from tests.support import eventually
 
 CAMERA = "camera-1"
+ARCHIVED = archiver_queue(CAMERA, ArchiveQueue.CLASSIC)
 ESCAPE = b"\x1b]0;owned\x07\x1b[2J"
 
 
@@ -84,7 +86,7 @@ def test_looking_takes_nothing_away_and_changes_no_order(desk: Desk) -> None:
     for number in range(5):
         desk.lose(fragment_key(CAMERA), b"%d" % number)
     before = desk.facts()
-    assert [each["queue"] for each in before] == [archiver_queue(CAMERA).name] * 5
+    assert [each["queue"] for each in before] == [ARCHIVED.name] * 5
     desk.say("show", before[2]["identity"])
     eventually(lambda: desk.waiting(lost_queue()) == 5, 10)
     assert desk.facts() == before
@@ -109,20 +111,20 @@ def test_a_hostile_message_commands_no_terminal(desk: Desk) -> None:
 
 
 def test_a_message_is_sent_to_its_own_queue_and_to_no_other(desk: Desk) -> None:
-    for queue in (archiver_queue(CAMERA), encoder_queue(CAMERA), analyzer_queue()):
+    for queue in (ARCHIVED, encoder_queue(CAMERA), analyzer_queue()):
         desk.link.declare(queue)
     desk.link.declare(Queue("ear", {"x-queue-type": "classic"}, ((FRAMES, "#"),)))
     desk.lose(fragment_key(CAMERA), b"first")
     desk.lose(fragment_key(CAMERA), b"second")
     (first, _) = desk.facts()
     assert "sent to archiver.camera-1" in desk.say("republish", first["identity"])
-    delivery = desk.take(archiver_queue(CAMERA))
+    delivery = desk.take(ARCHIVED)
     assert delivery.body == b"first"
     assert delivery.headers == {}
     eventually(lambda: desk.waiting(lost_queue()) == 1, 10)
     assert desk.take(lost_queue()).body == b"second"
     for queue in (
-        archiver_queue(CAMERA),
+        ARCHIVED,
         encoder_queue(CAMERA),
         Queue("ear", {"x-queue-type": "classic"}),
     ):
@@ -130,7 +132,7 @@ def test_a_message_is_sent_to_its_own_queue_and_to_no_other(desk: Desk) -> None:
 
 
 def test_what_the_broker_moved_there_goes_back_to_the_queue_it_came_from(desk: Desk) -> None:
-    mine = archiver_queue(CAMERA)
+    mine = ARCHIVED
     small = Queue(mine.name, {**mine.arguments, "x-max-length": 1}, mine.bindings)
     desk.link.declare(small)
     for body in (b"pushed out", b"stays"):
@@ -154,7 +156,7 @@ def test_a_message_for_nobody_stays(desk: Desk) -> None:
     assert "camera-9 is not in the configuration" in said
     assert "nothing tells which queue" in said
     assert "2 of 3 messages stay" in said
-    assert desk.take(archiver_queue(CAMERA)).body == b"good"
+    assert desk.take(ARCHIVED).body == b"good"
     eventually(lambda: desk.waiting(lost_queue()) == 2, 10)
 
 
@@ -165,7 +167,7 @@ def test_what_comes_back_at_once_is_not_sent_again_in_the_same_run(desk: Desk) -
         desk.link.send_to_lost(delivery, "still wrong")
 
     desk.link.consume(
-        archiver_queue(CAMERA),
+        ARCHIVED,
         prefetch=10,
         exclusive=True,
         on_delivery=refuse,
@@ -176,7 +178,7 @@ def test_what_comes_back_at_once_is_not_sent_again_in_the_same_run(desk: Desk) -
     assert desk.say("republish", "--all").count("sent to") == 20
     eventually(lambda: desk.waiting(lost_queue()) == 20, 10)
     assert {each["reason"] for each in desk.facts()} == {"still wrong"}
-    assert {each["queue"] for each in desk.facts()} == {archiver_queue(CAMERA).name}
+    assert {each["queue"] for each in desk.facts()} == {ARCHIVED.name}
     assert all(each["lost_at"] for each in desk.facts())
 
 

@@ -1,9 +1,12 @@
 """Schemas of the custom resources that the production overlay uses: the fields used, no others.
 
-Kubernetes' own schemas come from a package; these kinds are of operators. Written after what
-their definitions say: rabbitmq/cluster-operator (rabbitmq.com_rabbitmqclusters.yaml),
-kedacore/keda (keda.sh_scaledobjects.yaml, and the prometheus trigger at keda.sh/docs/scalers) and
-prometheus-operator (monitoring.coreos.com_podmonitors.yaml).
+Kubernetes' own schemas come from a package; these kinds are of operators. Written by hand, and
+held against one state of each operator's source, not against its newest release or a cluster:
+rabbitmq/cluster-operator (`config/crd/bases/rabbitmq.com_rabbitmqclusters.yaml` and the reference
+in `docs/api`), kedacore/keda (`apis/keda/v1alpha1/scaledobject_types.go`, and what the trigger
+reads in `pkg/scalers/prometheus_scaler.go`) and prometheus-operator
+(`pkg/apis/monitoring/v1/podmonitor_types.go`). Where this is stricter than they are, it says what
+Cradle wants.
 """
 
 from typing import Any
@@ -42,14 +45,20 @@ def _resource(api_version: str, kind: str, spec: Schema) -> Schema:
     )
 
 
-_AMOUNTS = _object({"memory": TEXT}, {"cpu": TEXT})
+QUANTITY: Schema = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$"}
+DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
+
+_AMOUNTS = _object({"memory": QUANTITY}, {"cpu": QUANTITY})
 _CLUSTER = _object(
     {
-        "replicas": {"enum": [1, 3, 5]},
+        "replicas": {"enum": [1, 3, 5]},  # the operator takes any number and tests these
         "image": TEXT,
         "resources": _object({"requests": _AMOUNTS, "limits": _AMOUNTS}),
-        "persistence": _object({"storage": TEXT}, {"storageClassName": TEXT}),
-        "rabbitmq": _object({"additionalConfig": TEXT}, {"additionalPlugins": _list(TEXT)}),
+        "persistence": _object({"storage": QUANTITY}, {"storageClassName": TEXT}),
+        "rabbitmq": _object(
+            {"additionalConfig": {**TEXT, "maxLength": 2000}},
+            {"additionalPlugins": _list({"type": "string", "pattern": r"^\w+$", "maxLength": 100})},
+        ),
     },
     {
         "terminationGracePeriodSeconds": COUNT,
@@ -90,7 +99,7 @@ _SCALED_OBJECT = _object(
 _POD_MONITOR = _object(
     {
         "selector": _object({"matchLabels": ANYTHING}),
-        "podMetricsEndpoints": _list(_object({"port": TEXT}, {"path": TEXT, "interval": TEXT})),
+        "podMetricsEndpoints": _list(_object({"port": TEXT}, {"path": TEXT, "interval": DURATION})),
     }
 )
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from deploy.command.letters import Letter, letter_of, queue_named, visible, visible_body
 from deploy.command.lost import as_facts, as_table, as_text
+from shared.topology import ArchiveQueue
 
 SEOUL = ZoneInfo("Asia/Seoul")
 EIGHT = datetime(2026, 11, 25, 8, tzinfo=UTC)
@@ -46,7 +47,8 @@ def test_its_destination_is_told_by_where_it_came_from(
 ) -> None:
     letter = sent(key, exchange=exchange)
     assert (letter.queue, letter.camera) == (queue, camera)
-    assert not queue or queue_named(queue) is not None
+    for kind in ArchiveQueue:
+        assert not queue or queue_named(queue, kind) is not None
 
 
 def test_what_the_broker_moved_tells_it_too() -> None:

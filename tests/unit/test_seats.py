@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from shared.clock import SimulatedClock
-from shared.errors import LinkLost, Misconfigured, SeatTaken
+from shared.errors import LinkLost, Misconfigured, QueueAway, SeatTaken
 from shared.link import QueueState
 from shared.log import get_logger
 from shared.messages import Stage
 from shared.seats import (
+    AWAY_SECONDS,
     LEAVING_SECONDS,
     REFUSED_SECONDS,
     SETTLED_SECONDS,
@@ -254,12 +255,17 @@ def test_a_seat_lost_in_a_race_is_left_alone(
 
 def refuse(worker: Worker, monkeypatch: pytest.MonkeyPatch, *cameras: str) -> None:
     """Their queues were made with other arguments."""
+    queues = [ingest_seat_queue(camera).name for camera in cameras]
+    answer(worker, monkeypatch, Misconfigured("it was made with other arguments"), *queues)
+
+
+def answer(worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception, *queues: str) -> None:
+    """What the broker says of these queues."""
     real = worker.declare
-    names = {ingest_seat_queue(camera).name for camera in cameras}
 
     def declare(queue: Any) -> QueueState:
-        if queue.name in names:
-            raise Misconfigured(f"{queue.name} was made with other arguments")
+        if queue.name in queues:
+            raise error
         return real(queue)
 
     monkeypatch.setattr(worker, "declare", declare)
@@ -287,6 +293,49 @@ def test_where_the_broker_refuses_every_camera_a_person_must_act(
     refuse(worker, monkeypatch, *CAMERAS)
     with pytest.raises(Misconfigured, match="other arguments"):
         worker.seats.scan()
+
+
+def test_cameras_whose_queues_are_on_a_node_that_is_away_are_waited_for_and_no_others(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(broker)
+    away = [*CAMERAS[:3]]
+    with monkeypatch.context() as patch:
+        queues = [ingest_seat_queue(camera).name for camera in away]
+        answer(worker, patch, QueueAway("a node of the broker is away"), *queues)
+        worker.seats.scan()
+        assert worker.seats.held.keys() == {*CAMERAS} - {*away}
+        assert figure("unowned_cameras") == len(away)
+    worker.clock.advance(AWAY_SECONDS)
+    worker.seats.scan()
+    assert worker.seats.held.keys() == {*CAMERAS}
+
+
+def test_with_every_queue_away_nobody_has_to_act(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(broker)
+    queues = [ingest_seat_queue(camera).name for camera in CAMERAS]
+    answer(worker, monkeypatch, QueueAway("a node of the broker is away"), *queues)
+    worker.seats.scan()
+    assert not worker.seats.held
+
+
+def test_while_nobody_can_be_counted_the_shares_stay_as_they_were(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, other = Worker(broker), Worker(broker)
+    other.seats.scan()
+    for each in (worker, other, worker, other, worker, other, worker):
+        each.settle()
+        each.seats.scan()
+    share = len(worker.seats.held)
+    assert 0 < share < len(CAMERAS)
+    other.die()
+    answer(worker, monkeypatch, QueueAway("a node of the broker is away"), PRESENCE)
+    worker.settle()
+    worker.seats.scan()
+    assert len(worker.seats.held) == fair_share(len(CAMERAS), 2, 1000)
 
 
 def test_giving_everything_back_leaves_no_presence(broker: Broker) -> None:

@@ -1,0 +1,169 @@
+"""A broker of three nodes that loses one: what waits for the archive goes on, the rest waits.
+
+On the RabbitMQ that is installed, in containers or not: a cluster is not what testcontainers makes.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from shared.config import ArchiveSettings
+from shared.errors import LinkLost, QueueAway, Unavailable
+from shared.link import Delivery, Link
+from shared.messages import Stage
+from shared.topology import (
+    FRAMES,
+    ArchiveQueue,
+    archiver_queue,
+    archiver_seat_queue,
+    fragment_key,
+    ingest_seat_queue,
+    presence_queue,
+)
+from tests.archiver_fragments import CAMERA, footage
+from tests.archiver_room import ProcessWorker, Room, eventually
+from tests.cluster import START_SECONDS, Node, running_cluster
+
+QUORUM = ArchiveQueue.QUORUM
+Nodes = tuple[Node, Node, Node]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+def restart(node: Node) -> None:
+    node.start()
+    node.wait_ready(START_SECONDS)
+
+
+def is_confirmed(link: Link, key: str, body: bytes) -> bool:
+    """As ingest's outbox: what the broker does not confirm is sent again."""
+    try:
+        link.publish_and_wait(FRAMES, key, body)
+    except LinkLost:
+        raise
+    except Unavailable:
+        return False
+    return True
+
+
+def test_with_the_leader_of_a_quorum_queue_nothing_is_lost_and_the_order_stays(
+    nodes: Nodes,
+) -> None:
+    one, two, _three = nodes
+    queue = archiver_queue("camera-of-its-own", QUORUM)
+    key = fragment_key("camera-of-its-own")
+    bodies = [b"%d" % number for number in range(300)]
+    with Link(SecretStr(one.url), "first") as link:
+        link.declare(queue)  # here, so here is its leader
+    with Link(SecretStr(two.url), "second") as link:
+        # The first word must not fall into the loss of the leader: 3.10.8 then refuses all that a
+        # channel says, until that node is back (its rabbit_fifo_client asks that node alone).
+        for body in bodies[:150]:
+            link.publish_and_wait(FRAMES, key, body)
+        inbox: list[Delivery] = []
+        link.consume(
+            queue,
+            prefetch=1000,
+            exclusive=False,
+            on_delivery=inbox.append,
+            on_closed=lambda _reason: None,
+        )
+        eventually(lambda: len(inbox) == 150)
+        inbox[99].ack_up_to()
+        one.kill()
+        try:
+            for body in bodies[150:]:
+                eventually(partial(is_confirmed, link, key, body), 60)
+            eventually(lambda: len({each.body for each in inbox}) == len(bodies))
+            link.check()
+        finally:
+            restart(one)
+    assert list(dict.fromkeys(each.body for each in inbox)) == bodies, "some may come twice"
+
+
+def test_with_the_node_of_a_seat_gone_the_camera_is_recorded_on_and_every_reference_arrives(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    one, _two, three = nodes
+    cameras = ["lives-elsewhere", "lives-here"]
+    queues = [archiver_queue(camera, QUORUM) for camera in cameras]
+    with Link(SecretStr(three.url), "elsewhere") as link:
+        for queue in (ingest_seat_queue(cameras[0]), presence_queue(Stage.INGEST)):
+            link.declare(queue)
+    config = {
+        "broker": {"url": one.url, "archive_queue": QUORUM.value},
+        "frames": {"url": (tmp_path / "frames").as_uri()},
+        "metrics": {"port": 0},
+        "cameras": [{"id": camera, "source": "test:160x90@10"} for camera in cameras],
+    }
+    file = tmp_path / "cradle.yaml"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    log = tmp_path / "ingest.log"
+    with Link(SecretStr(one.url), "test") as link, log.open("wb") as output:
+
+        def told() -> list[int]:
+            return [link.declare(queue).messages for queue in queues]
+
+        ingest = subprocess.Popen(
+            [sys.executable, "-m", "ingest", "--config", str(file)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            eventually(lambda: min(told()) > 0, 60)
+            three.kill()
+            try:
+                eventually(lambda: b"seat.away" in log.read_bytes(), 60)
+                before = told()
+                eventually(lambda: all(now > 5 + was for now, was in zip(told(), before)), 60)
+            finally:
+                restart(three)
+            eventually(lambda: log.read_bytes().count(b'"seat.taken"') == 3, 60)
+        finally:
+            ingest.terminate()
+            assert ingest.wait(60) == 0
+    said = log.read_bytes()
+    assert b"ingest.session" not in said, "one queue is not the broker"
+    epochs = [sorted((tmp_path / "frames" / camera).glob("*/index.jsonl")) for camera in cameras]
+    assert [len(each) for each in epochs] == [1, 1], "no recording was interrupted"
+
+
+def test_a_seat_on_a_lost_node_is_waited_out_and_what_came_meanwhile_is_archived(
+    nodes: Nodes, tmp_path: Path, archive_settings: ArchiveSettings
+) -> None:
+    one, _two, three = nodes
+    source = footage(tmp_path, 12)
+    seat = archiver_seat_queue(CAMERA, QUORUM)
+    with Link(SecretStr(three.url), "elsewhere") as link:
+        link.declare(seat)
+    with Link(SecretStr(one.url), "test") as link:
+        room = Room(tmp_path, one.url, archive_settings, link, QUORUM)
+        room.frames.mkdir()
+        room.start()
+        recorded = room.record(source)
+        other = ingest_seat_queue(CAMERA)
+        link.declare(other)
+        with ProcessWorker(room) as worker:
+            eventually(lambda: worker.lines("seat.taken"))
+            room.publish(*recorded.fragments[:8])
+            eventually(lambda: len(room.ranges()) == 1)
+            three.kill()
+            eventually(lambda: worker.lines("seat.away"))
+            with pytest.raises(QueueAway):
+                link.declare(seat)
+            link.declare(other)
+            room.publish(*recorded.fragments[8:], recorded.end())
+            restart(three)
+            eventually(lambda: room.holds_exactly(recorded), 60)
+            eventually(lambda: room.waiting == 0)
+            assert not worker.lines("worker.interrupted"), "one queue is not the broker"
