@@ -15,7 +15,7 @@ from shared.child import find_program
 ROOT: Final = Path(__file__).parents[2]
 SCRIPT: Final = ROOT / "viewer/page/assets/reasons.js"
 SPEAKERS: Final = ("ingest/*.py", "archiver/*.py", "shared/coverage/*.py", "shared/seats.py")
-SILENT: Final = frozenset({"archiver/commit.py", "archiver/worker.py"})
+SILENT: Final = frozenset({"ingest/figures.py", "archiver/commit.py", "archiver/worker.py"})
 """Their reasons are of clips and workers; no time without footage has them."""
 FAULTS: Final = frozenset({"SourceFailed", "EpochOver", "FrameStoreFailed", "Frozen"})
 """Their text is why an epoch ends and a camera is offline."""
