@@ -45,6 +45,8 @@ _END_BYTES: Final = 4096
 class BucketFrames:
     """Reads, writes and deletes. Safe to use from many threads."""
 
+    ends_are_final: Final = False
+
     def __init__(self, archive: ArchiveSettings, place: BucketPlace) -> None:
         """Connects to nothing yet. Raises Misconfigured."""
         self._prefix = place.prefix
