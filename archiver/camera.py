@@ -51,7 +51,9 @@ class CameraArchive:
         self.found: list[CommittedClip] | None = []
         """Clips of earlier runs, as the folders named them; None once they were looked at."""
         self.completion = Completion(
-            camera, tools.frames, desk, clock, self.log, done=self._complete
+            *(camera, tools.frames, desk, clock, self.log),
+            known=lambda epoch: self.book.under_way_or_committed().get(epoch, ()),
+            done=self._complete,
         )
         self._loading = False
         self._load_failures = 0

@@ -17,13 +17,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final, NoReturn
 
 from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings, Settings
 from shared.createonly import CreateOnlyPool
-from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Refused
+from shared.errors import (
+    AlreadyExists,
+    BadFragment,
+    BadMessage,
+    FragmentGone,
+    Misconfigured,
+    Refused,
+    StoreUnavailable,
+)
 from shared.framestore import EpochIndex, FrameReader, FrameStore, check_path
 from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN, fragment_path
 from shared.messages import MAX_FRAGMENT_BYTES, EpochEnd, Fragment, read_archive_message
@@ -50,6 +59,8 @@ _END_BYTES: Final = 4096
 class BucketFrames:
     """Reads, writes and deletes. Safe to use from many threads."""
 
+    ends_are_final: Final = False
+
     def __init__(self, archive: ArchiveSettings, place: BucketPlace) -> None:
         """Connects to nothing yet. Raises Misconfigured."""
         self._prefix = place.prefix
@@ -72,7 +83,8 @@ class BucketFrames:
         """As `FrameStore` says."""
         check_path(path)
         try:
-            data = self.store.read_range(self._prefix + path, offset, length)
+            with _patience():
+                data = self.store.read_range(self._prefix + path, offset, length)
         except Refused as error:
             raise BadFragment(f"{path}: {error}") from error
         if data is None:
@@ -104,7 +116,8 @@ class BucketFrames:
     def fetch(self, path: str) -> bytes:
         """All of a fragment. Raises FragmentGone, BadMessage, StoreUnavailable."""
         check_path(path)
-        data = self.store.read(self._prefix + path, limit_bytes=MAX_FRAGMENT_BYTES)
+        with _patience():
+            data = self.store.read(self._prefix + path, limit_bytes=MAX_FRAGMENT_BYTES)
         if data is None:
             _gone(path)
         return data
@@ -113,25 +126,30 @@ class BucketFrames:
         """As `FrameStore` says. One listing, however many there are."""
         for path in paths:
             check_path(path)
-        if len(paths) == 1:
-            found = self.store.stat(self._prefix + paths[0])
-            return [None if found is None else found.bytes]
         there: dict[str, int] = {}
-        for folder in {path.rpartition("/")[0] for path in paths}:
-            there |= {each.key: each.bytes for each in self.store.list(f"{self._prefix}{folder}/")}
+        with _patience():
+            if len(paths) == 1:
+                found = self.store.stat(self._prefix + paths[0])
+                return [None if found is None else found.bytes]
+            for folder in {path.rpartition("/")[0] for path in paths}:
+                listed = self.store.list(f"{self._prefix}{folder}/")
+                there |= {each.key: each.bytes for each in listed}
         return [there.get(self._prefix + path) for path in paths]
 
     def cameras(self) -> list[str]:
         """As `FrameStore` says."""
-        return _matching(self.store.folders(self._prefix), CAMERA_PATTERN)
+        with _patience():
+            return _matching(self.store.folders(self._prefix), CAMERA_PATTERN)
 
     def epochs(self, camera: str) -> list[str]:
         """As `FrameStore` says."""
-        return _matching(self.store.folders(f"{self._prefix}{camera}/"), EPOCH_PATTERN)
+        with _patience():
+            return _matching(self.store.folders(f"{self._prefix}{camera}/"), EPOCH_PATTERN)
 
     def names(self, camera: str, epoch: str) -> frozenset[str]:
         """As `FrameStore` says: a bucket that answers is certain."""
-        return frozenset(each.key.rpartition("/")[2] for each in self._list(camera, epoch))
+        with _patience():
+            return frozenset(each.key.rpartition("/")[2] for each in self._list(camera, epoch))
 
     def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
         """As `FrameStore` says."""
@@ -164,7 +182,8 @@ class BucketFrames:
             yield from (each for each in self._lookers.map(self._record, portion) if each)
 
     def _record(self, path: str) -> tuple[Fragment, int] | None:
-        found = self.store.stat(self._prefix + path)
+        with _patience():
+            found = self.store.stat(self._prefix + path)
         try:
             record = None if found is None else parse_record(found)
         except BadMessage:
@@ -181,7 +200,8 @@ class BucketFrames:
     def _end(self, camera: str, epoch: str, names: Iterable[str]) -> EpochEnd | None:
         ends = sorted((count, name) for name in names if (count := end_count(name)) is not None)
         for _, name in reversed(ends):
-            data = self.store.read(f"{self._prefix}{camera}/{epoch}/{name}", _END_BYTES)
+            with _patience():
+                data = self.store.read(f"{self._prefix}{camera}/{epoch}/{name}", _END_BYTES)
             try:
                 end = read_archive_message(data or b"")
             except BadMessage:
@@ -268,6 +288,16 @@ def parse_record(found: StoredObject) -> Fragment:
     if not isinstance(record, Fragment) or record.bytes != found.bytes:
         raise BadMessage(f"{found.key}: its metadata speaks of something else")
     return record
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """A reader waits where the store refuses its key: one is changed while stages run, and nothing
+    that was recorded may be given up for it. Whoever writes there tells people."""
+    try:
+        yield
+    except Misconfigured as error:
+        raise StoreUnavailable(str(error)) from error
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
