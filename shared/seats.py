@@ -88,6 +88,7 @@ class Seats:
         self._presence: Subscription | None = None
         self._workers = 1
         """As they were last counted."""
+        self._is_uncounted = False
         self._taken_at = -math.inf
         self._take_from = -math.inf
         self._survey_at = -math.inf
@@ -147,10 +148,15 @@ class Seats:
 
     def _count_workers(self) -> int:
         """With the queue that counts them away, as many as there were."""
+        was_uncounted, self._is_uncounted = self._is_uncounted, False
         try:
             self._workers = self._present_workers()
         except QueueAway as error:
-            self._log.warning("workers not counted", action="seats.uncounted", reason=str(error))
+            self._is_uncounted = True
+            if not was_uncounted:
+                self._log.warning(
+                    "workers not counted", action="seats.uncounted", reason=str(error)
+                )
         return self._workers
 
     def _present_workers(self) -> int:
