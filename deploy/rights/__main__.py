@@ -1,4 +1,7 @@
-"""`python -m deploy.rights broker|store|seaweedfs FILE`: put the rights into force, then end.
+"""`python -m deploy.rights broker|store|seaweedfs FILE|buckets`: put rights into force, then end.
+
+`store` is MinIO with its buckets. SeaweedFS takes its rights from a file before it starts, and its
+buckets after: `seaweedfs FILE`, then `buckets`.
 
 All that it needs is in the environment:
     BROKER_MANAGEMENT_URL, BROKER_ADMIN_USER, BROKER_ADMIN_PASSWORD, BROKER_<STAGE>_PASSWORD
@@ -19,23 +22,25 @@ from shared.privatefile import write_private
 def main() -> int:
     """Exit code 0, or 2 when a person must change something, or 1 when a server is away."""
     parser = argparse.ArgumentParser(prog="python -m deploy.rights", description=__doc__)
-    parser.add_argument("where", choices=("broker", "store", "seaweedfs"))
+    parser.add_argument("where", choices=("broker", "store", "seaweedfs", "buckets"))
     parser.add_argument("file", nargs="?", type=Path, help="seaweedfs: the file of identities")
     arguments = parser.parse_args()
     try:
         if arguments.where == "broker":
             _broker()
-        elif arguments.where == "store":
-            minio.apply(_given("STORE_ENDPOINT"), *_store_administrator(), _store_secrets())
-        elif arguments.file is None:
-            parser.error("seaweedfs: name the file")
-        else:
-            text = seaweedfs.identities(*_store_administrator(), _store_secrets())
+        elif arguments.where == "seaweedfs":
+            if arguments.file is None:
+                parser.error("seaweedfs: name the file")
+            text = seaweedfs.identities(_store_administrator(), _store_secrets())
             write_private(arguments.file, text)
+        else:
+            minio.make_buckets(_store_administrator())
+            if arguments.where == "store":
+                minio.apply(_store_administrator(), _store_secrets())
     except CradleError as error:
         print(f"rights: {error}", file=sys.stderr)
         return 2 if isinstance(error, Misconfigured) else 1
-    print(f"rights: those of the {arguments.where} are in force")
+    print(f"rights: {arguments.where} done")
     return 0
 
 
@@ -49,8 +54,10 @@ def _broker() -> None:
     management.apply(administrator, os.environ.get("BROKER_VHOST", "/"), passwords)
 
 
-def _store_administrator() -> tuple[str, str]:
-    return _given("STORE_ADMIN_USER"), _given("STORE_ADMIN_PASSWORD")
+def _store_administrator() -> minio.Administrator:
+    return minio.Administrator(
+        _given("STORE_ENDPOINT"), _given("STORE_ADMIN_USER"), _given("STORE_ADMIN_PASSWORD")
+    )
 
 
 def _store_secrets() -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 import json
 
+from deploy.rights.minio import Administrator
 from deploy.rights.store import GRANTS, policy_of
 
 
-def identities(key: str, secret: str, secrets: dict[str, str]) -> str:
+def identities(administrator: Administrator, secrets: dict[str, str]) -> str:
     """The file: its administrator, and every name in GRANTS with just its policy."""
     users = [
         {
@@ -15,12 +16,12 @@ def identities(key: str, secret: str, secrets: dict[str, str]) -> str:
         }
         for user in GRANTS
     ]
-    administrator = {
+    first = {
         "name": "administrator",
-        "credentials": [{"accessKey": key, "secretKey": secret}],
+        "credentials": [{"accessKey": administrator.key, "secretKey": administrator.secret}],
         "actions": ["Admin"],
     }
     policies = [
         {"name": f"cradle-{user}", "content": json.dumps(policy_of(user))} for user in GRANTS
     ]
-    return json.dumps({"identities": [administrator, *users], "policies": policies}, indent=1)
+    return json.dumps({"identities": [first, *users], "policies": policies}, indent=1)

@@ -40,6 +40,7 @@ def _whole(bucket: str, *actions: str) -> Grant:
 
 
 _PROBE: Final = Grant(ARCHIVE, ("probe/",), (*_READ, *_CREATE, *_DELETE))
+_PROBE_FRAMES: Final = Grant(FRAMES, _PROBE.prefixes, _PROBE.actions)
 """The look at a store's manners (`ObjectStore.probe`)."""
 
 GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
@@ -47,7 +48,6 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     Stage.INGEST: (
         Grant(ARCHIVE, ("clips/", "custody/"), _READ),
         Grant(ARCHIVE, ("custody/",), _CREATE),
-        _PROBE,
         _whole(FRAMES, *_READ, *_CREATE, *_DELETE),
     ),
     Stage.ENCODER: (
@@ -77,6 +77,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     OPERATOR: (
         _whole(ARCHIVE, *_READ),
         _PROBE,
+        _PROBE_FRAMES,
         _whole(FRAMES, *_READ),
         _whole(LIVE, *_READ),
     ),
