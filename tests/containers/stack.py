@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -173,9 +174,7 @@ def build_image() -> None:
 def running_stack(folder: Path, video: Path, *overrides: str) -> Iterator[Stack]:
     """Build, prepare, start, and take everything away again."""
     build_image()
-    gateway = docker(
-        "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
-    ).strip()
+    gateway = _bridge()
     files = ["compose.yaml", *(["compose.seaweedfs.yaml"] if STANDINS else []), *overrides]
     stack = Stack(folder, files)
     with RtspServer() as camera, _open_to(gateway, camera.port) as port:
@@ -186,8 +185,14 @@ def running_stack(folder: Path, video: Path, *overrides: str) -> Iterator[Stack]
             yield stack
         finally:
             with suppress(subprocess.CalledProcessError):
-                print(stack.compose("logs", "--no-color", "--tail", "40")[-12000:])
+                print(stack.compose("logs", "--no-color", "--tail", "8")[-8000:])
             stack.down()
+
+
+def _bridge() -> str:
+    """This host's address on Docker's bridge: the first of its network."""
+    network = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    return str(next(ip_network(network["Subnet"]).hosts()))
 
 
 @contextmanager
