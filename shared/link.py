@@ -270,9 +270,7 @@ class Link:
             except _NotThere:
                 return None
 
-    def _declare(
-        self, queue: Queue, done: "Future[QueueState]", *, passive: bool = False
-    ) -> None:
+    def _declare(self, queue: Queue, done: "Future[QueueState]", *, passive: bool = False) -> None:
         self._declaring = done
         if self._control is not None and self._control.is_open:
             self._declare_on(self._control, queue, done, passive)

@@ -8,11 +8,13 @@ this container's alone. A container that runs no stage has nothing to ask and is
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 PATIENCE_SECONDS = 4.0
 STAGES = ("ingest", "encoder", "archiver", "analyzer", "viewer")
+"""As in shared/messages.py, whose import would cost as much as reading the settings."""
 
 
 def main() -> int:
@@ -34,10 +36,8 @@ def port_of(stage: str) -> int:
         return int(kept.read_text())
     except (OSError, ValueError):
         port = _port_by_settings(stage)
-    try:
+    with suppress(OSError):  # then it is read each time
         kept.write_text(str(port))
-    except OSError:
-        pass  # then it is read each time
     return port
 
 

@@ -8,14 +8,13 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
-from minio.credentials import StaticProvider
+from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, MinioException
 from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 from deploy.rights.store import BUCKETS, GRANTS, policy_of
 from shared.errors import Misconfigured, Unavailable
-
 
 REGION: Final = "us-east-1"
 

@@ -92,13 +92,18 @@ def policy_of(user: str) -> dict[str, Any]:
         {
             "Effect": "Allow",
             "Action": sorted(grant.actions),
-            "Resource": [f"arn:aws:s3:::{BUCKETS[grant.bucket]}/{each}*" for each in grant.prefixes],
+            "Resource": [f"{_arn(grant.bucket)}/{each}*" for each in grant.prefixes],
         }
         for grant in grants
     ]
     for bucket in sorted({grant.bucket for grant in grants}):
         aborts = user == Stage.ARCHIVER and bucket == ARCHIVE
         actions = [*_LIST, *(_UPLOADS if aborts else ())]
-        resource = [f"arn:aws:s3:::{BUCKETS[bucket]}"]
-        statements.append({"Effect": "Allow", "Action": sorted(actions), "Resource": resource})
+        statements.append(
+            {"Effect": "Allow", "Action": sorted(actions), "Resource": [_arn(bucket)]}
+        )
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _arn(bucket: str) -> str:
+    return f"arn:aws:s3:::{BUCKETS[bucket]}"

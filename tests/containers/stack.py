@@ -1,8 +1,8 @@
 """A running compose stack for tests, from a copy of deploy/compose with secrets of its own.
 
 The camera is the RTSP server of the other tests, on this host; a small forwarder opens it to the
-containers alone, on the address of Docker's bridge. Nothing is left when the stack ends: containers,
-volumes and networks have a project name of their own.
+containers alone, on the address of Docker's bridge. Nothing is left when the stack ends, for its
+containers, volumes and networks have a project name of their own.
 """
 
 import json
@@ -30,6 +30,14 @@ CAMERA: Final = "camera-1"
 STANDINS: Final = os.environ.get("CRADLE_TEST_STANDINS") == "1"
 """No registry here: SeaweedFS instead of MinIO, and no Grafana."""
 IMAGE: Final = "cradle:test"
+PORTS: Final = (
+    "VIEWER_PORT",
+    "BROKER_PAGE_PORT",
+    "STORE_PAGE_PORT",
+    "PROMETHEUS_PORT",
+    "GRAFANA_PORT",
+)
+"""Variables of compose.yaml: a stack of the tests stands beside others."""
 
 ROOMS: Final = """
 timezone: Asia/Seoul
@@ -60,7 +68,7 @@ class Stack:
             "COMPOSE_FILE": ":".join(files),
             "CRADLE_IMAGE": IMAGE,
             "VIEWER_ADDRESS": "127.0.0.1",
-            "VIEWER_PORT": str(free_ports(1)[0]),
+            **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)),
         }
         self.secrets: dict[str, str] = {}
 
@@ -76,8 +84,15 @@ class Stack:
 
     def compose(self, *words: str, seconds: float = START_SECONDS) -> str:
         """docker compose, in the stack's folder; returns its standard output."""
-        return run(*_compose(), "-p", self.project, *words, at=self.folder, env=self._environment,
-                   seconds=seconds)
+        return run(
+            *_compose(),
+            "-p",
+            self.project,
+            *words,
+            at=self.folder,
+            env=self._environment,
+            seconds=seconds,
+        )
 
     @property
     def services(self) -> list[str]:
@@ -132,11 +147,13 @@ class Stack:
     def wait_healthy(self, service: str, count: int = 1) -> None:
         """Wait until so many containers of a service are well."""
         eventually(
-            lambda: sum(
-                each["State"].get("Health", {}).get("Status") == "healthy"
-                for each in self.containers(service)
-            )
-            >= count,
+            lambda: (
+                sum(
+                    each["State"].get("Health", {}).get("Status") == "healthy"
+                    for each in self.containers(service)
+                )
+                >= count
+            ),
             SETTLE_SECONDS,
             f"{service} is healthy",
             every_seconds=1,
@@ -148,7 +165,9 @@ def docker(*words: str, seconds: float = 120) -> str:
     return run("docker", *words, seconds=seconds)
 
 
-def run(*words: str, at: Path | None = None, env: dict[str, str] | None = None, seconds: float) -> str:
+def run(
+    *words: str, at: Path | None = None, env: dict[str, str] | None = None, seconds: float
+) -> str:
     """A command's standard output. Its error output is shown if it fails."""
     done = subprocess.run(
         words, cwd=at, env=env, capture_output=True, text=True, timeout=seconds, check=False

@@ -17,8 +17,9 @@ STORED_SECONDS = 120.0
 
 
 def test_every_service_is_up_and_healthy(stack: Stack) -> None:
-    found = {each["Config"]["Labels"]["com.docker.compose.service"]: each
-             for each in stack.containers()}
+    found = {
+        each["Config"]["Labels"]["com.docker.compose.service"]: each for each in stack.containers()
+    }
     once = {"broker-setup", "store-setup", "store-volume", "store-rights"}
     assert set(found) == set(stack.services) - once
     states = {name: each["State"]["Health"]["Status"] for name, each in found.items()}
@@ -68,8 +69,10 @@ def test_no_process_runs_as_root(stack: Stack) -> None:
 def test_no_container_writes_outside_its_volumes(stack: Stack) -> None:
     for container in stack.containers():
         assert container["HostConfig"]["ReadonlyRootfs"], container["Name"]
-        places = [*(each["Destination"] for each in container["Mounts"]),
-                  *(container["HostConfig"]["Tmpfs"] or {})]
+        places = [
+            *(each["Destination"] for each in container["Mounts"]),
+            *(container["HostConfig"]["Tmpfs"] or {}),
+        ]
         for line in docker("diff", container["Id"]).splitlines():
             path = line[2:]  # the engine itself makes the points where volumes are mounted
             is_mount = any(place == path or place.startswith(f"{path}/") for place in places)
