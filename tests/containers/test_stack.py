@@ -60,9 +60,9 @@ def test_prometheus_scrapes_every_replica(stack: Stack) -> None:
 
 def test_no_process_runs_as_root(stack: Stack) -> None:
     for container in stack.containers():
-        users = docker("top", container["Id"], "-eo", "uid,args").splitlines()[1:]
+        users = docker("top", container["Id"], "-eo", "pid,uid,args").splitlines()[1:]
         assert users
-        roots = [line for line in users if line.split()[0] == "0"]
+        roots = [line for line in users if line.split()[1] == "0"]
         assert not roots, (container["Name"], roots)
 
 
