@@ -18,7 +18,11 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
+from minio import Minio
+from minio.error import S3Error
+
 from deploy.local.ports import free_ports
+from shared.identity import ClipName, parse_clip_key
 from tests.rtsp import RtspServer
 from tests.support import eventually
 
@@ -41,7 +45,7 @@ PORTS: Final = (
 
 ROOMS: Final = """
 timezone: Asia/Seoul
-frames: {keep_stored_minutes: 600}
+frames: {keep_stored_minutes: 60}
 archive: {clip_seconds: 10, grace_seconds: 2}
 analysis: {interval_seconds: 5}
 cameras:
@@ -71,6 +75,7 @@ class Stack:
             **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)),
         }
         self.secrets: dict[str, str] = {}
+        self._live_in_bucket = "compose.s3.yaml" in files
 
     def prepare(self, camera: str) -> str:
         """What a person does first; returns what it said."""
@@ -128,8 +133,42 @@ class Stack:
         """What a shell in the service's first container prints."""
         return docker("exec", self.containers(service)[0]["Id"], "sh", "-c", script)
 
+    def store(self, user: str = "operator") -> Minio:
+        """The object store, as one of its users."""
+        return Minio(
+            f"{self.address_of('store')}:9000",
+            user,
+            self.secrets[f"STORE_{user.upper()}_SECRET"],
+            secure=False,
+            region="us-east-1",
+        )
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        """What lies there."""
+        found = self.store().list_objects(bucket, prefix, recursive=True)
+        return [each.object_name or "" for each in found]
+
+    def clips(self) -> list[ClipName]:
+        """What is stored of the camera, by the names of the objects."""
+        names = map(parse_clip_key, self.keys("cradle", f"clips/{CAMERA}/"))
+        return [name for name in names if name is not None]
+
+    def stored(self) -> list[tuple[str, int]]:
+        """Epoch and number of every fragment in a clip, as often as it is in one."""
+        return sorted(
+            (clip.epoch, number)
+            for clip in self.clips()
+            if clip.suffix in {"mp4", "ts"} and clip.last is not None
+            for number in range(clip.first, clip.last + 1)
+        )
+
     def playlist(self) -> str:
         """The live playlist as the encoder last wrote it, or nothing."""
+        if self._live_in_bucket:
+            with suppress(S3Error):
+                found = self.store().get_object("cradle-live", f"{CAMERA}/index.m3u8")
+                return bytes(found.read()).decode()
+            return ""
         with suppress(subprocess.CalledProcessError, IndexError):
             return self.in_container("viewer", f"cat /var/lib/cradle/live/{CAMERA}/index.m3u8")
         return ""

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import pika
 import pytest
-from minio import Minio
 from minio.error import S3Error
 from pika.exceptions import ChannelClosedByBroker
 
@@ -161,13 +160,7 @@ IN_THE_STORE: Final = [
 
 @pytest.mark.parametrize(("user", "what", "bucket", "key"), IN_THE_STORE)
 def test_the_store_refuses(stack: Stack, user: str, what: str, bucket: str, key: str) -> None:
-    client = Minio(
-        f"{stack.address_of('store')}:9000",
-        user,
-        stack.secrets[f"STORE_{user.upper()}_SECRET"],
-        secure=False,
-        region="us-east-1",
-    )
+    client = stack.store(user)
     attempts: dict[str, Callable[[], object]] = {
         "put": lambda: client.put_object(bucket, key, io.BytesIO(b"x"), 1),
         "get": lambda: client.get_object(bucket, key).close(),
@@ -181,13 +174,7 @@ def test_the_store_refuses(stack: Stack, user: str, what: str, bucket: str, key:
 
 @pytest.mark.parametrize("user", ["ingest", "viewer"])
 def test_nobody_but_the_administrator_makes_buckets(stack: Stack, user: str) -> None:
-    client = Minio(
-        f"{stack.address_of('store')}:9000",
-        user,
-        stack.secrets[f"STORE_{user.upper()}_SECRET"],
-        secure=False,
-        region="us-east-1",
-    )
+    client = stack.store(user)
     with pytest.raises(S3Error) as refused:
         client.make_bucket("another")
     assert refused.value.code == "AccessDenied"

@@ -4,9 +4,7 @@ import json
 from http.client import HTTPConnection
 
 import pytest
-from minio import Minio
 
-from shared.identity import ClipName, parse_clip_key
 from shared.messages import Fragment, read_archive_message
 from tests.containers.stack import CAMERA, STAGES, Stack, docker
 from tests.support import eventually
@@ -28,8 +26,8 @@ def test_every_service_is_up_and_healthy(stack: Stack) -> None:
 
 def test_a_camera_goes_live_and_into_the_bucket(stack: Stack) -> None:
     stack.wait_live()
-    eventually(lambda: clips(stack), STORED_SECONDS, "a clip is stored", every_seconds=2)
-    assert {key.suffix for key in clips(stack)} >= {"mp4", "json"}, "converted, not kept as it was"
+    eventually(stack.clips, STORED_SECONDS, "a clip is stored", every_seconds=2)
+    assert {clip.suffix for clip in stack.clips()} >= {"mp4", "json"}, "converted, not as it was"
 
 
 def test_the_page_is_served_under_a_login(stack: Stack) -> None:
@@ -129,21 +127,11 @@ def test_replicas_share_the_work(stack: Stack) -> None:
 
 def test_nothing_was_lost_by_all_this(stack: Stack) -> None:
     """The last test: ingest stops, and what it closed is in the bucket, each fragment once."""
+    stack.compose("stop", "ingest")
     closed = fragments(stack)
     assert len({epoch for epoch, _ in closed}) > 2, "ingest was begun anew several times"
-    stack.compose("stop", "ingest")
-    closed = fragments_of(stack, "archiver")
-
-    def stored() -> list[tuple[str, int]]:
-        return sorted(
-            (key.epoch, number)
-            for key in clips(stack)
-            if key.suffix != "json" and key.last is not None and key.suffix != "jpg"
-            for number in range(key.first, key.last + 1)
-        )
-
-    eventually(lambda: len(stored()) >= len(closed), STORED_SECONDS, every_seconds=2)
-    assert stored() == sorted(closed)
+    eventually(lambda: len(stack.stored()) >= len(closed), STORED_SECONDS, every_seconds=2)
+    assert stack.stored() == sorted(closed)
     verified = json.loads(stack.cradle("verify", "--json"))
     assert verified["clips"] > 0, verified
     assert not verified["damaged"], verified
@@ -154,25 +142,7 @@ def test_nothing_was_lost_by_all_this(stack: Stack) -> None:
 
 
 def fragments(stack: Stack) -> set[tuple[str, int]]:
-    """Epoch and number of every fragment that ingest has closed."""
-    return fragments_of(stack, "ingest")
-
-
-def fragments_of(stack: Stack, service: str) -> set[tuple[str, int]]:
-    """The same, seen by a container that has the frame store."""
-    lines = stack.in_container(service, f"cat /var/lib/cradle/frames/{CAMERA}/*/index.jsonl")
+    """Epoch and number of every fragment that ingest has closed, as the archiver sees them."""
+    lines = stack.in_container("archiver", f"cat /var/lib/cradle/frames/{CAMERA}/*/index.jsonl")
     messages = [read_archive_message(line.encode()) for line in lines.splitlines() if line]
     return {(each.epoch, each.fragment) for each in messages if isinstance(each, Fragment)}
-
-
-def clips(stack: Stack) -> list[ClipName]:
-    """What is stored of the camera, by the names of the objects."""
-    client = Minio(
-        f"{stack.address_of('store')}:9000",
-        "operator",
-        stack.secrets["STORE_OPERATOR_SECRET"],
-        secure=False,
-        region="us-east-1",
-    )
-    found = client.list_objects("cradle", f"clips/{CAMERA}/", recursive=True)
-    return [name for each in found if (name := parse_clip_key(each.object_name or ""))]
