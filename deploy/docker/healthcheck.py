@@ -12,7 +12,7 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-PATIENCE_SECONDS = 4.0
+PATIENCE_SECONDS = 8.0
 STAGES = ("ingest", "encoder", "archiver", "analyzer", "viewer")
 """As in shared/messages.py, whose import would cost as much as reading the settings."""
 

@@ -139,6 +139,7 @@ def test_nothing_was_lost_by_all_this(stack: Stack) -> None:
     assert covered["stored_seconds"] > 60, covered
     lost = [hole for hole in covered["missing"] if hole["captured"]]
     assert not lost, "captured and not stored"
+    stack.compose("stop")  # another stack is about to start
 
 
 def fragments(stack: Stack) -> set[tuple[str, int]]:
