@@ -677,8 +677,6 @@ def _translate_channel(reason: BaseException) -> Exception:
     code = getattr(reason, "reply_code", 0)
     if code == 403 and "exclusive" in _words(reason):
         return SeatTaken(_words(reason))
-    if code == NOT_FOUND:
-        return _NotThere(_words(reason))
     if code == 403:
         return Misconfigured(f"the broker refuses this user: {_words(reason)}")
     if code == 406:
@@ -686,7 +684,9 @@ def _translate_channel(reason: BaseException) -> Exception:
             f"a queue on the broker was made with other arguments ({_words(reason)}); stop the "
             "workers, let the queue run empty and delete it with `rabbitmqctl delete_queue NAME`"
         )
-    if code == 404 and "NOT_FOUND - no " not in _words(reason):  # it is there, and out of reach
+    if code == NOT_FOUND and "NOT_FOUND - no " in _words(reason):
+        return _NotThere(_words(reason))
+    if code == NOT_FOUND:  # it is there, and out of reach
         return QueueAway(f"a node of the broker is away: {_words(reason)}")
     return Unavailable(f"the broker closed a channel: {_words(reason)}")
 

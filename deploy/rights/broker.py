@@ -43,6 +43,7 @@ def _names(*patterns: str) -> str:
 
 _FRAMES, _EVENTS, _LOST = (name.replace(".", r"\.") for name in (FRAMES, EVENTS, LOST))
 _ENCODER, _ARCHIVER, _STORED = r"encoder\..+", r"archiver\..+", r"stored\..+"
+_ARCHIVER_SEAT: Final = r"seat\.archiver\..+"  # beside a quorum queue
 _DEAD_LETTERS: Final = Topics(write=EVERYTHING)
 
 
@@ -76,9 +77,9 @@ RIGHTS: Final[dict[str, BrokerRights]] = {
         topics={FRAMES: Topics(read=r"^batch\..+"), EVENTS: _own_events(Stage.ENCODER)},
     ),
     Stage.ARCHIVER: BrokerRights(
-        configure=_names(_ARCHIVER, r"presence\.archiver"),
+        configure=_names(_ARCHIVER, _ARCHIVER_SEAT, r"presence\.archiver"),
         write=_names(_EVENTS, _LOST, _ARCHIVER),
-        read=_names(_FRAMES, _ARCHIVER, r"presence\.archiver"),
+        read=_names(_FRAMES, _ARCHIVER, _ARCHIVER_SEAT, r"presence\.archiver"),
         topics={
             FRAMES: Topics(read=r"^fragment\..+"),
             EVENTS: _own_events(Stage.ARCHIVER),

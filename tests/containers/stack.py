@@ -243,7 +243,7 @@ def running_stack(folder: Path, video: Path, *overrides: str) -> Iterator[Stack]
             yield stack
         finally:
             with suppress(subprocess.CalledProcessError):
-                print(stack.compose("logs", "--no-color", "--tail", "8")[-8000:])
+                print(stack.compose("logs", "--no-color", "--tail", "12", *STAGES)[-20000:])
             stack.down()
 
 

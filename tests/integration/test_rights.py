@@ -14,9 +14,11 @@ from shared.link import Link
 from shared.messages import Stage
 from shared.topology import (
     FRAMES,
+    ArchiveQueue,
     Queue,
     analyzer_queue,
     archiver_queue,
+    archiver_seat_queue,
     camera_queues,
     common_queues,
     encoder_queue,
@@ -30,13 +32,17 @@ from tests.support import eventually
 CAMERA = "camera-1"
 OWN: dict[str, tuple[Queue, ...]] = {
     Stage.INGEST: (
-        *camera_queues(CAMERA),
+        *camera_queues(CAMERA, ArchiveQueue.CLASSIC),
         *common_queues(),
         ingest_seat_queue(CAMERA),
         presence_queue(Stage.INGEST),
     ),
     Stage.ENCODER: (encoder_queue(CAMERA), presence_queue(Stage.ENCODER)),
-    Stage.ARCHIVER: (archiver_queue(CAMERA), presence_queue(Stage.ARCHIVER)),
+    Stage.ARCHIVER: (
+        archiver_queue(CAMERA, ArchiveQueue.CLASSIC),
+        archiver_seat_queue(CAMERA, ArchiveQueue.QUORUM),
+        presence_queue(Stage.ARCHIVER),
+    ),
     Stage.ANALYZER: (analyzer_queue(),),
     Stage.VIEWER: (viewer_queue("viewer-1"),),
 }
@@ -84,10 +90,10 @@ def test_a_stage_makes_no_queue_of_another(house: House, stage: Stage) -> None:
 
 def test_a_queue_can_be_looked_at_without_any_right_to_it(house: House) -> None:
     with house.link(Stage.VIEWER) as viewer, house.link(Stage.INGEST) as ingest:
-        assert viewer.look_at(archiver_queue(CAMERA)) is None
+        assert viewer.look_at(archiver_queue(CAMERA, ArchiveQueue.CLASSIC)) is None
         for queue in OWN[Stage.INGEST]:
             ingest.declare(queue)
-        found = viewer.look_at(archiver_queue(CAMERA))
+        found = viewer.look_at(archiver_queue(CAMERA, ArchiveQueue.CLASSIC))
         assert found is not None
         assert found.consumers == 0
 
