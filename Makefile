@@ -1,6 +1,7 @@
 # For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
 #   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=path/to/a/video.mp4
 # For developers: lint, test-unit, test-integration, bench, bench-wall, faults, outages, screenshots, lock.
+# test-containers: the image and the compose stack (tests/containers/README.md).
 # test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 
 PYTHON ?= python3
@@ -11,7 +12,8 @@ RUNTIME_STAMP := .venv/.runtime
 DEV_STAMP     := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench bench-wall faults \
+.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers test-containers \
+	bench bench-wall faults \
 	outages screenshots lock clean
 
 help:
@@ -55,6 +57,9 @@ SERVICE_TESTS ?= $(addprefix tests/integration/,test_topology_on_broker.py test_
 	test_encoder_worker.py test_ingest_worker.py)
 test-services-in-containers: setup-dev
 	tests/containers/with-engine.sh $(BIN)/python -m pytest $(SERVICE_TESTS)
+
+test-containers: setup-dev
+	CRADLE_TEST_STACK=1 tests/containers/with-engine.sh $(BIN)/python -m pytest tests/containers
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench
