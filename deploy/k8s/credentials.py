@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.messages import Stage
+from shared.topology import EVENTS
 from shared.users import hash_of
 
 NAMESPACE = "cradle"
@@ -68,7 +69,7 @@ RIGHTS = {
         declares=r"(viewer|encoder|archiver|seat\.(ingest|archiver))\..+"
         r"|presence\.(ingest|encoder|archiver)|analyzer|lost",
         consumes=r"(viewer|archiver)\..+",
-        publishes="lost",
+        publishes="events|lost",  # log-outs, to the other replicas
     ),
 }
 
@@ -87,6 +88,16 @@ def definitions(passwords: dict[Stage, str], admin_password: str) -> dict[str, A
                 {"user": stage.value, "vhost": "/", **rights.as_told()}
                 for stage, rights in RIGHTS.items()
             ),
+        ],
+        "topic_permissions": [
+            # The page faces people: it tells its replicas of log-outs, and nobody of clips.
+            {
+                "user": Stage.VIEWER.value,
+                "vhost": "/",
+                "exchange": EVENTS,
+                "write": rf"^{Stage.VIEWER}\.",
+                "read": ".*",
+            },
         ],
     }
 

@@ -79,6 +79,10 @@ def link_of(broker: BrokerService) -> Iterator[Callable[[Stage], Link]]:
                     "PUT", path, {key: right[key] for key in ("configure", "write", "read")}
                 )
 
+        for right in definitions(passwords, "none")["topic_permissions"]:
+            path = f"/api/topic-permissions/{host}/{right['user']}"
+            broker.call("PUT", path, {key: right[key] for key in ("exchange", "write", "read")})
+
         def open_link(stage: Stage) -> Link:
             login = f"{stage}:{quote(passwords[stage])}"
             link = Link(SecretStr(f"amqp://{login}@{broker.address}/{host}"), f"test-{stage}")
@@ -137,7 +141,7 @@ def test_a_stage_may_consume_nothing_of_another_stage(
 
 PUBLISHES = {
     Stage.INGEST: {FRAMES, EVENTS, LOST},
-    Stage.VIEWER: {LOST},
+    Stage.VIEWER: {EVENTS, LOST},
     **{stage: {EVENTS, LOST} for stage in (Stage.ENCODER, Stage.ARCHIVER, Stage.ANALYZER)},
 }
 
@@ -149,7 +153,12 @@ def test_a_stage_may_publish_its_own_words_only(
 ) -> None:
     link = link_of(stage)
     if exchange in PUBLISHES[stage]:
-        link.publish_and_wait(exchange, "any.key", b"{}", headers={})
+        link.publish_and_wait(exchange, f"{stage}.any.key", b"{}", headers={})
     else:
         with pytest.raises(CradleError):
             link.publish_and_wait(exchange, "any.key", b"{}", headers={})
+
+
+def test_the_page_speaks_in_no_other_stage_s_name(link_of: Callable[[Stage], Link]) -> None:
+    with pytest.raises(CradleError):
+        link_of(Stage.VIEWER).publish_and_wait(EVENTS, f"archiver.{CAMERA}.stored", b"{}")
