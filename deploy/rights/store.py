@@ -71,7 +71,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     Stage.VIEWER: (
         Grant(ARCHIVE, ("clips/", "analysis/", "custody/", "holds/"), _READ),
         Grant(ARCHIVE, ("holds/",), (*_CREATE, *_DELETE)),
-        _whole(FRAMES, *_READ),
+        _whole(FRAMES),  # counted, and not looked at
         _whole(LIVE, *_READ),
     ),
     OPERATOR: (
@@ -95,6 +95,7 @@ def policy_of(user: str) -> dict[str, Any]:
             "Resource": [f"{_arn(grant.bucket)}/{each}*" for each in grant.prefixes],
         }
         for grant in grants
+        if grant.actions
     ]
     for bucket in sorted({grant.bucket for grant in grants}):
         aborts = user == Stage.ARCHIVER and bucket == ARCHIVE
