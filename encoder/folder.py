@@ -39,6 +39,8 @@ class LiveFolder:
     """One camera's folder; used by one thread."""
 
     def __init__(self, root: Path, camera: str, clock: Clock) -> None:
+        self.obstacle: str | None = None
+        """Why it cannot be taken over yet."""
         self._path = root / camera
         self._index = str(self._path / NAME)  # looked at each second: pathlib would cost more
         self._temporary = str(self._path / f".{NAME}.{os.getpid()}.tmp")
