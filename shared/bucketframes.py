@@ -21,7 +21,7 @@ from typing import Final, NoReturn
 
 from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings, Settings
-from shared.createonly import CreateOnlyPool
+from shared.createonly import RETRIES, CreateOnlyPool
 from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Refused
 from shared.framestore import EpochIndex, FrameReader, FrameStore, check_path
 from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
@@ -45,10 +45,16 @@ _END_BYTES: Final = 4096
 class BucketFrames:
     """Reads, writes and deletes. Safe to use from many threads."""
 
-    def __init__(self, archive: ArchiveSettings, place: BucketPlace) -> None:
+    def __init__(
+        self,
+        archive: ArchiveSettings,
+        place: BucketPlace,
+        read_seconds: float = READ_SECONDS,
+        retries: int = RETRIES,
+    ) -> None:
         """Connects to nothing yet. Raises Misconfigured."""
         self._prefix = place.prefix
-        pool = CreateOnlyPool(place.bucket, READ_SECONDS)
+        pool = CreateOnlyPool(place.bucket, read_seconds, retries)
         self.store = ObjectStore(archive, place.bucket, named="frames.url", pool=pool)
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
         self._lock = threading.Lock()
