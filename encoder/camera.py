@@ -31,13 +31,7 @@ from encoder.succession import Succession, Watcher
 from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.clock import Clock
-from shared.errors import (
-    BadFragment,
-    BadMessage,
-    ChildFailed,
-    FragmentGone,
-    SeatTaken,
-)
+from shared.errors import BadFragment, BadMessage, ChildFailed, FragmentGone
 from shared.identity import fragment_path
 from shared.link import Delivery
 from shared.log import Log
@@ -81,6 +75,7 @@ class Camera:
         self._publication = Publication(
             name, self._folder, places.settings, announce, clock, log, places.on_loop
         )
+        self._publication.lost = self.abandon
         self._turns = turns
         self._in_turn = False  # the next run begins only when it is this camera's turn
         self._refuse = refuse
@@ -304,10 +299,7 @@ class Camera:
     def _heard(self, segments: list[Segment]) -> None:
         """A child has spoken or ended; these segments are finished."""
         if segments:
-            try:
-                self._publication.add(segments, self._settle)
-            except SeatTaken as error:
-                self.abandon(str(error))
+            self._publication.add(segments, self._settle)
         self._settle()
         self._work()
 

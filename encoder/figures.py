@@ -61,4 +61,5 @@ def forget(camera: str) -> None:
 SURVIVED = Counter(
     "cradle_encoder_survived_faults_total", "Faults of ours that a loop went on after.", ["loop"]
 )
-SURVIVED.labels("live")
+for _loop in ("live", "remote"):
+    SURVIVED.labels(_loop)

@@ -84,8 +84,9 @@ class CameraSeat:
 
     @property
     def state(self) -> str:
-        """`starting`, `live` or `stalled`."""
-        return self._camera.state
+        """`starting`, `live` or `stalled`; why, while its folder cannot be taken over."""
+        obstacle = self._places.folder.obstacle
+        return self._camera.state if obstacle is None else f"starting: {obstacle}"
 
     @property
     def failed(self) -> str | None:

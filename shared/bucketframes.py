@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 
 from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings, Settings
-from shared.createonly import CreateOnlyPool
+from shared.createonly import RETRIES, CreateOnlyPool
 from shared.errors import (
     AlreadyExists,
     BadFragment,
@@ -61,10 +61,16 @@ class BucketFrames:
 
     ends_are_final: Final = False
 
-    def __init__(self, archive: ArchiveSettings, place: BucketPlace) -> None:
+    def __init__(
+        self,
+        archive: ArchiveSettings,
+        place: BucketPlace,
+        read_seconds: float = READ_SECONDS,
+        retries: int = RETRIES,
+    ) -> None:
         """Connects to nothing yet. Raises Misconfigured."""
         self._prefix = place.prefix
-        pool = CreateOnlyPool(place.bucket, READ_SECONDS)
+        pool = CreateOnlyPool(place.bucket, read_seconds, retries)
         self.store = ObjectStore(
             archive,
             place.bucket,
