@@ -96,8 +96,8 @@ RIGHTS: Final[dict[str, BrokerRights]] = {
             LOST: Topics(EVERYTHING, EVERYTHING),
         },
     ),
-    # It only looks at the queues of others, for which the broker asks for no right. As it faces people
-    # it may tell its replicas of log-outs, and nobody of clips.
+    # It only looks at the queues of others, for which the broker asks for no right. As it faces
+    # people, it may tell its replicas of log-outs, and nobody of clips.
     Stage.VIEWER: BrokerRights(
         configure=_names(r"viewer\..+"),
         write=_names(_EVENTS, r"viewer\..+"),
