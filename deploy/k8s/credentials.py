@@ -1,8 +1,8 @@
 """Makes every secret that the manifests refer to, and prints them for `kubectl apply -f -`.
 
 Users of the broker and keys of the store are one a stage, with random passwords and the least
-rights (`deploy/rights`; for the store also as `overlays/single-node/policies`). Nothing is kept: run
-it once, for a second run makes all of them anew. What comes from people or from elsewhere
+rights (`deploy/rights`; for the store also as `overlays/single-node/policies`). Nothing is kept:
+run it once, for a second run makes all of them anew. What comes from people or from elsewhere
 (passwords of cameras, the provider's key, keys of somebody else's store) is not made: README.md
 says how.
 """

@@ -144,6 +144,9 @@ def test_a_person_who_leaves_takes_nothing_from_those_who_look_with_them(
     files = BucketFiles(store, SimulatedClock(), get_logger())
     here: Any = SimpleNamespace(live=files)
 
+    for number in range(BUCKET_READERS):
+        files.read(f"slow-{number}")  # so that the next one waits, and could be cancelled
+
     async def look() -> bytes:
         leaving, staying = (asyncio.ensure_future(_read(here, "slow")) for _ in range(2))
         await asyncio.sleep(0)  # both have asked
@@ -153,7 +156,7 @@ def test_a_person_who_leaves_takes_nothing_from_those_who_look_with_them(
         return await asyncio.wait_for(staying, 10)
 
     assert asyncio.run(look()) == b"slow"
-    assert slow.asked == ["slow"]
+    assert slow.asked.count("slow") == 1
 
 
 def test_a_store_that_does_not_answer_is_not_asked_by_everybody(desk: Desk) -> None:
