@@ -20,9 +20,11 @@ OPERATOR: Final = "operator"
 """Who runs `cradle` commands: reads everything."""
 
 _READ: Final = ("s3:GetObject",)
-_CREATE: Final = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_CREATE: Final = ("s3:PutObject",)
+_ABORT: Final = ("s3:AbortMultipartUpload",)
+"""Where something goes in parts: clips, and the probe. Frames and live output never do."""
 _DELETE: Final = ("s3:DeleteObject",)
-_LIST: Final = ("s3:ListBucket", "s3:GetBucketLocation")
+_LIST: Final = ("s3:ListBucket",)
 _UPLOADS: Final = ("s3:ListBucketMultipartUploads",)
 
 
@@ -39,7 +41,7 @@ def _whole(bucket: str, *actions: str) -> Grant:
     return Grant(bucket, ("",), actions)
 
 
-_PROBE: Final = Grant(ARCHIVE, ("probe/",), (*_READ, *_CREATE, *_DELETE))
+_PROBE: Final = Grant(ARCHIVE, ("probe/",), (*_READ, *_CREATE, *_DELETE, *_ABORT))
 _PROBE_FRAMES: Final = Grant(FRAMES, _PROBE.prefixes, _PROBE.actions)
 """The look at a store's manners (`ObjectStore.probe`)."""
 
@@ -56,9 +58,9 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     ),
     # Makes clips, and after retention_days takes them and the notes away; custody stays for ever.
     Stage.ARCHIVER: (
-        Grant(ARCHIVE, ("clips/", "custody/", "analysis/", "holds/"), _READ),
-        Grant(ARCHIVE, ("clips/", "custody/"), _CREATE),
+        Grant(ARCHIVE, ("clips/", "custody/"), (*_READ, *_CREATE)),
         Grant(ARCHIVE, ("clips/", "analysis/"), _DELETE),
+        _whole(ARCHIVE, *_ABORT),  # of whatever was left over, too
         _PROBE,
         _whole(FRAMES, *_READ),
     ),
