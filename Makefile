@@ -1,6 +1,7 @@
 # For people: `make demo` and `make test`. Both install what is missing (Debian 12, root or sudo).
 #   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=path/to/a/video.mp4
-# For developers: lint, test-unit, test-integration, bench, faults, outages, screenshots, lock.
+# For developers: lint, test-unit, test-integration, bench, bench-wall, faults, outages, screenshots, lock.
+# test-containers: the image and the compose stack (tests/containers/README.md).
 # test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 
 PYTHON ?= python3
@@ -11,8 +12,9 @@ RUNTIME_STAMP := .venv/.runtime
 DEV_STAMP     := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers bench faults outages \
-	screenshots lock clean
+.PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers test-containers \
+	bench bench-wall faults \
+	outages screenshots lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -56,8 +58,15 @@ SERVICE_TESTS ?= $(addprefix tests/integration/,test_topology_on_broker.py test_
 test-services-in-containers: setup-dev
 	tests/containers/with-engine.sh $(BIN)/python -m pytest $(SERVICE_TESTS)
 
+test-containers: setup-dev
+	CRADLE_TEST_STACK=1 tests/containers/with-engine.sh $(BIN)/python -m pytest tests/containers
+
 bench: setup-dev
 	$(BIN)/python -m tests.bench
+
+# The wall with 24 rooms in a browser; on a machine with nothing else to do.
+bench-wall: setup-dev
+	$(BIN)/python -m tests.bench.wall
 
 faults: setup-dev
 	$(BIN)/python -m tests.faults
@@ -72,7 +81,7 @@ screenshots: setup-dev
 LOCK := uv pip compile pyproject.toml deploy/build.in --generate-hashes --strip-extras \
 	--no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -q
 lock:
-	$(LOCK) --extra gemini --extra gemini-legacy --extra local -o requirements.lock
+	$(LOCK) --extra gemini --extra gemini-legacy --extra local --extra tracing -o requirements.lock
 	$(LOCK) --all-extras -o requirements-dev.lock
 
 clean:

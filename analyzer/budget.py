@@ -24,8 +24,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, timedelta
 from typing import Protocol
 
-from prometheus_client import Gauge
-
 from analyzer import figures
 from analyzer.outcome import Usage
 from shared.clock import Clock
@@ -197,7 +195,7 @@ def read_grant(key: str, data: bytes) -> Amount:
         raise BadMessage(f"{key} is not a slice of the budget") from error
 
 
-def _show(gauge: Gauge, amount: Amount) -> None:
-    gauge.labels("requests").set(amount.requests)
-    gauge.labels("tokens").set(amount.tokens)
-    gauge.labels("dollars").set(amount.microdollars / 1e6)
+def _show(gauges: figures.BudgetGauges, amount: Amount) -> None:
+    gauges.requests.set(amount.requests)
+    gauges.tokens.set(amount.tokens)
+    gauges.dollars.set(amount.microdollars / 1e6)

@@ -3,6 +3,8 @@
 No label holds text of a model, and none is unbounded: cameras come from the configuration.
 """
 
+from typing import NamedTuple
+
 from prometheus_client import Counter, Gauge, Histogram
 
 SAMPLES = Counter(
@@ -31,18 +33,34 @@ RETRIES = Counter(
 REQUESTS = Counter("cradle_analyzer_requests_total", "Calls to the remote provider.")
 TOKENS = Counter("cradle_analyzer_tokens_total", "Tokens of the remote provider.", ["direction"])
 COST = Counter("cradle_analyzer_cost_dollars_total", "Money spent, by the prices configured.")
-BUDGET_LIMIT = Gauge(
-    "cradle_analyzer_budget_limit", "Budget of a UTC day for all replicas.", ["kind"]
-)
-BUDGET_GRANTED = Gauge(
-    "cradle_analyzer_budget_granted",
+for _direction in ("input", "output"):
+    TOKENS.labels(_direction)
+
+
+class BudgetGauges(NamedTuple):
+    """One gauge a unit: a sum over requests and dollars would mean nothing."""
+
+    requests: Gauge
+    tokens: Gauge
+    dollars: Gauge
+
+
+def _of_budget(part: str, description: str) -> BudgetGauges:
+    return BudgetGauges(
+        *(
+            Gauge(f"cradle_analyzer_budget_{part}_{unit}", description)
+            for unit in BudgetGauges._fields
+        )
+    )
+
+
+BUDGET_LIMIT = _of_budget("limit", "Budget of a UTC day for all replicas.")
+BUDGET_GRANTED = _of_budget(
+    "granted",
     "Part of today's budget that the ledger has given out, to all replicas, as known here.",
-    ["kind"],
 )
-BUDGET_BALANCE = Gauge(
-    "cradle_analyzer_budget_balance",
-    "Part of today's budget that this replica holds and has not used.",
-    ["kind"],
+BUDGET_BALANCE = _of_budget(
+    "balance", "Part of today's budget that this replica holds and has not used."
 )
 JUDGING = Histogram(
     "cradle_analyzer_judging_seconds",
@@ -50,7 +68,7 @@ JUDGING = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
 LAST_RESULT = Gauge(
-    "cradle_analyzer_last_result_seconds",
+    "cradle_analyzer_last_result_timestamp_seconds",
     "When the camera's last result was stored, in seconds since 1970.",
     ["camera"],
 )

@@ -12,6 +12,7 @@ from typing import Protocol
 from analyzer import figures
 from analyzer.judge import Judge, Judgement, NoPictures
 from analyzer.states import ProviderStates
+from analyzer.traces import SampleTrace
 from shared import faults
 from shared.analysis import SOFTWARE, JudgedPicture, Result, read_result, result_key
 from shared.clock import Clock
@@ -21,6 +22,7 @@ from shared.link import Delivery, Headers
 from shared.log import Log
 from shared.messages import Event, Sample, Stage, read_sample
 from shared.topology import EVENTS
+from shared.tracing import Tracer, step
 
 LATE_SECONDS = 60.0
 """A sample whose interval ended longer ago is old news, or so long ago as intervals are."""
@@ -55,7 +57,9 @@ class SampleHandler:
         worker: str,
         clock: Clock,
         log: Log,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._settings = settings
         self._judge = judge
         self._store = store
@@ -72,12 +76,14 @@ class SampleHandler:
         """
         began = self._clock.monotonic()
         camera = ""
+        trace = SampleTrace(self._tracer, delivery.headers)
         try:
             sample = read_sample(delivery.body)
             self._judge.camera_of(sample)
             camera = sample.camera
-            result = self._process(broker, sample, _trace(delivery))
+            result = self._process(broker, sample, trace)
             delivery.ack()
+            trace.tell(sample, result)
         except BadMessage as error:
             result = "lost"
             broker.send_to_lost(delivery, str(error))
@@ -87,7 +93,7 @@ class SampleHandler:
         figures.SAMPLES.labels(camera, result).inc()
         figures.JUDGING.observe(self._clock.monotonic() - began)
 
-    def _process(self, broker: Broker, sample: Sample, headers: Headers) -> str:
+    def _process(self, broker: Broker, sample: Sample, trace: SampleTrace) -> str:
         """What became of the sample, in one word of `figures.SAMPLES`."""
         if self._settings.provider == "off":
             return "off"
@@ -100,10 +106,10 @@ class SampleHandler:
         key = result_key(sample)
         stored = self._store.read(key)
         if stored is not None:
-            self._announce(broker, key, read_result(stored), headers)
+            self._announce(broker, key, read_result(stored), trace.headers)
             return "duplicate"
         try:
-            judgement = self._judge.judge(sample)
+            judgement = self._judge.judge(sample, trace.steps)
         except NoPictures as error:
             self._log.warning(
                 "sample unreadable",
@@ -112,13 +118,13 @@ class SampleHandler:
                 reason=str(error),
             )
             return "unreadable"
-        result = self._result(sample, judgement)
+        result = self._result(sample, judgement, trace.trace_id)
         if result is None:
             share = judgement.measurement.changed_share
             event = self._event(sample.camera, "unchanged", {"changed_share": share})
-            broker.publish(EVENTS, event.routing_key, event.to_body(), headers=headers)
+            broker.publish(EVENTS, event.routing_key, event.to_body(), headers=trace.headers)
             return "unchanged"
-        return self._commit(broker, sample, judgement, result, headers)
+        return self._commit(broker, sample, judgement, result, trace)
 
     def _commit(
         self,
@@ -126,22 +132,23 @@ class SampleHandler:
         sample: Sample,
         judgement: Judgement,
         result: Result,
-        headers: Headers,
+        trace: SampleTrace,
     ) -> str:
         key = result_key(sample)
-        with contextlib.suppress(AlreadyExists):  # a run that died here left it
-            self._store.create_bytes(
-                result.picture_key, judgement.picture.jpeg, content_type="image/jpeg"
-            )
-        faults.point("analyzer.after-picture")
-        became = "described"
-        try:
-            self._store.create_bytes(key, result.to_body(), content_type="application/json")
-        except AlreadyExists:
-            result, became = self._stored(key), "duplicate"
+        with step(trace.steps, "store"):
+            with contextlib.suppress(AlreadyExists):  # a run that died here left it
+                self._store.create_bytes(
+                    result.picture_key, judgement.picture.jpeg, content_type="image/jpeg"
+                )
+            faults.point("analyzer.after-picture")
+            became = "described"
+            try:
+                self._store.create_bytes(key, result.to_body(), content_type="application/json")
+            except AlreadyExists:
+                result, became = self._stored(key), "duplicate"
         faults.point("analyzer.after-result")
         self._states.saw(broker, sample.camera, result.remote)
-        self._announce(broker, key, result, headers)
+        self._announce(broker, key, result, trace.headers)
         figures.LAST_RESULT.labels(sample.camera).set(self._clock.now().timestamp())
         return became
 
@@ -151,7 +158,7 @@ class SampleHandler:
             raise StoreUnavailable(f"{key} was refused as existing and is not there")
         return read_result(body)
 
-    def _result(self, sample: Sample, judgement: Judgement) -> Result | None:
+    def _result(self, sample: Sample, judgement: Judgement, trace_id: str | None) -> Result | None:
         """The document to store; None when the gate stayed closed."""
         if judgement.observation is None:
             return None
@@ -177,6 +184,7 @@ class SampleHandler:
             picture_key=result_key(sample, "jpg"),
             picture_at=judgement.picture.captured_at,
             worker=self._worker,
+            trace_id=trace_id,
             software=SOFTWARE,
         )
 
@@ -223,9 +231,3 @@ class SampleHandler:
                 "detail": detail,
             }
         )
-
-
-def _trace(delivery: Delivery) -> Headers:
-    """The sample's trace goes on in what follows from it."""
-    trace = delivery.headers.get("traceparent")
-    return {"traceparent": trace} if isinstance(trace, str) else {}

@@ -24,6 +24,7 @@ from shared.errors import BadFragment, BadMessage, FragmentGone, Refused
 from shared.log import Log
 from shared.messages import Sample
 from shared.observation import Observation
+from shared.tracing import Steps, step
 
 
 class NoPictures(Refused):
@@ -73,20 +74,25 @@ class Judge:
             raise BadMessage(f"a sample of {sample.camera} refers to another camera's pictures")
         return camera
 
-    def judge(self, sample: Sample) -> Judgement:
+    def judge(self, sample: Sample, steps: Steps | None = None) -> Judgement:
         """Raises BadMessage, or NoPictures when nothing can be seen of it any more."""
         camera = self.camera_of(sample)
-        previous = self._sketch(sample.previous, camera.privacy_masks) if sample.previous else None
-        pictures = self._read_all(sample, camera.privacy_masks)
-        measurement = measure(pictures, previous)
+        masks = camera.privacy_masks
+        with step(steps, "decode"):
+            previous = self._sketch(sample.previous, masks) if sample.previous else None
+            pictures = self._read_all(sample, masks)
+        with step(steps, "gate"):
+            measurement = measure(pictures, previous)
+            is_open = self._gate.opens(measurement, heartbeat=sample.heartbeat)
         picture = pictures[measurement.most_changed]
-        if not self._gate.opens(measurement, heartbeat=sample.heartbeat):
+        if not is_open:
             return Judgement(measurement, None, None, picture)
         context = Context(self._settings.analysis.language, measurement)
-        observation = self._local.describe(pictures, context).observation
-        if self._remote is None:
-            return Judgement(measurement, observation, None, picture)
-        remote, seen = self._ask(self._remote, camera, pictures, context)
+        with step(steps, "provider"):
+            observation = self._local.describe(pictures, context).observation
+            if self._remote is None:
+                return Judgement(measurement, observation, None, picture)
+            remote, seen = self._ask(self._remote, camera, pictures, context)
         return Judgement(measurement, seen or observation, remote, picture)
 
     def _ask(

@@ -50,6 +50,7 @@ class AnalyzerWorker:
             context.name,
             context.clock,
             context.log,
+            context.tracer,
         )
 
     def _remote(self) -> Provider | None:

@@ -49,15 +49,21 @@ class Book:
             or self.gather.holds(epoch, number)
         )
 
+    def under_way_or_committed(self) -> dict[str, Ranges]:
+        """What is gathered, in hand or committed, by epoch: as it stands now, for any thread."""
+        found = self.ledger.committed
+        in_hand = ((epoch, each) for epoch, hand in self._in_hand.items() for each in hand)
+        for epoch, number in (*in_hand, *self.gather.numbers()):
+            found.setdefault(epoch, Ranges()).add(number, number)
+        return found
+
     def unknown(self, epoch: str, numbers: range) -> list[range]:
         """Which of these are neither settled nor on their way.
 
         What is known is few; of `numbers` there may be as many as a message says.
         """
-        known = Ranges()
-        for first, last in self.ledger.settled(epoch):
-            known.add(first, last)
-        for number in (*self._in_hand.get(epoch, ()), *self.gather.numbers(epoch)):
+        known = self.under_way_or_committed().get(epoch) or Ranges()
+        for number in self.ledger.lost.get(epoch, ()):
             known.add(number, number)
         return known.gaps(numbers[0], numbers[-1]) if numbers else []
 

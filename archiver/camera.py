@@ -10,6 +10,7 @@ worthless: the seat is given up, and whoever takes it reads anew.
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 
@@ -24,6 +25,7 @@ from archiver.intake import Intake, Received
 from archiver.jobs import Jobs, Results
 from archiver.outbox import Outbox
 from archiver.tools import Tools
+from archiver.traces import ClipTraces
 from archiver.windows import runs
 from shared.backoff import pause_seconds
 from shared.clipfolder import ClipFolder, CommittedClip, Listing
@@ -49,7 +51,9 @@ class CameraArchive:
         self.found: list[CommittedClip] | None = []
         """Clips of earlier runs, as the folders named them; None once they were looked at."""
         self.completion = Completion(
-            camera, tools.frames, desk, clock, self.log, done=self._complete
+            *(camera, tools.frames, desk, clock, self.log),
+            known=lambda epoch: self.book.under_way_or_committed().get(epoch, ()),
+            done=self._complete,
         )
         self._loading = False
         self._load_failures = 0
@@ -63,8 +67,10 @@ class CameraArchive:
             worker=tools.worker,
             results=Results(self._stored, self._gone, self._range_taken),
         )
+        self._traces = None if tools.tracer is None else ClipTraces(tools.tracer)
         self.intake = Intake(camera, tools.queue_kind, tools.link, desk, clock, self.log, seconds)
         self.intake.open()
+        figures.begin(camera)
 
     # -- the seat -------------------------------------------------------------------------------
 
@@ -76,13 +82,14 @@ class CameraArchive:
         """Give the seat back; what is not acknowledged returns to the queue."""
         if not self.closed:
             self.closed = True
+            figures.forget(self.camera)
             self.jobs.close()
             self.intake.close()
             self.log.info("archive of camera closed", action="archive.closed", reason=reason)
 
     def break_off(self, error: Exception) -> None:
         """A fault of this camera's own: its seat goes, and is taken anew after a pause."""
-        figures.SURVIVED.labels(self.camera, "turn").inc()
+        figures.SURVIVED.labels(self.camera, figures.TURN).inc()
         self.log.error("camera broke off", action="archive.broke", exc_info=error)
         self.close(repr(error))
 
@@ -163,6 +170,8 @@ class CameraArchive:
         if self.continuity.begin(epoch):
             self.outbox.add(EpochBegun(camera=self.camera, epoch=epoch, stream=fragment.stream))
         new = self.book.offer(fragment, self.tools.clock.monotonic())
+        if new and self._traces is not None:
+            self._traces.received(fragment, received.delivery.headers if received.delivery else {})
         if new and received.delivery is None:
             figures.RECONCILED.labels(self.camera).inc()
 
@@ -257,12 +266,17 @@ class CameraArchive:
         seconds = self.tools.settings.clip_seconds
         for run in made:
             gap = self.continuity.gap_before(run)
-            self.jobs.add(Clip(run, self.book.window_of(run[0]), seconds, gap))
+            clip = Clip(run, self.book.window_of(run[0]), seconds, gap)
+            if self._traces is not None:
+                clip = replace(clip, trace=self._traces.context_of(clip))
+            self.jobs.add(clip)
 
     # -- what becomes of clips ------------------------------------------------------------------
 
     def _stored(self, clip: Clip, commit: Commit) -> None:
         self.book.commit(clip.fragments)
+        if self._traces is not None:
+            self._traces.stored(clip, commit)
         manifest = commit.manifest
         figures.count_clip(manifest, commit.outcome)
         self.log.info(
@@ -285,6 +299,8 @@ class CameraArchive:
             span = range(run[0].fragment, run[-1].fragment + 1)
             gap = Gap(starts_at=run[0].captured_at, ends_at=run[-1].ends_at, reason=reason)
             self._record_lost(run[0].epoch, span, gap)
+            if self._traces is not None:
+                self._traces.lost(run, reason)
         self._make(self.book.lose(clip.fragments, numbers))
 
     def _record_lost(self, epoch: str, numbers: range, gap: Gap) -> None:

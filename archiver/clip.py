@@ -12,6 +12,7 @@ from archiver.windows import Window
 from shared.identity import ClipIdentity
 from shared.manifest import ArchivedFragment, Gap, Manifest
 from shared.messages import Fragment
+from shared.tracing import TraceContext
 
 SOFTWARE: Final = f"cradle {version('cradle')}"
 GAP_SECONDS: Final = 0.5
@@ -48,6 +49,8 @@ class Clip:
     window: Window
     window_seconds: int
     gap_before: Gap | None = None
+    trace: TraceContext | None = None
+    """Of its span, if one of its fragments is traced and sampled."""
 
     @cached_property
     def identity(self) -> ClipIdentity:
@@ -103,6 +106,7 @@ class Clip:
             stream=self.fragments[0].stream,
             fragments=[ArchivedFragment.of(each) for each in self.fragments],
             gaps=self.gaps(),
+            trace_id=None if self.trace is None else self.trace.trace_id,
             software=SOFTWARE,
             created_at=created_at,
         )

@@ -30,6 +30,7 @@ from shared.framestore import FrameStore
 from shared.log import Log
 from shared.manifest import Manifest
 from shared.objectstore import ObjectStore
+from shared.tracing import Steps, step
 
 CONTENT_TYPES: Mapping[Container, str] = {"mp4": "video/mp4", "ts": "video/mp2t"}
 
@@ -47,6 +48,8 @@ class Commit:
     manifest: Manifest
     outcome: Outcome
     seconds: float
+    steps: Steps | None = None
+    """Where the clip is traced."""
 
     @property
     def manifest_key(self) -> str:
@@ -79,20 +82,26 @@ class Committer:
         range hold something else.
         """
         began = self._clock.monotonic()
+        steps = None if clip.trace is None else Steps(self._clock)
         manifest = self._committed(clip)
         outcome: Outcome = "already committed"
         if manifest is None:
             with self._work.file("mp4") as path:
-                file = self._converter.make(clip, path)
+                with step(steps, "convert"):
+                    file = self._converter.make(clip, path)
                 faults.point("archiver.after-convert")
-                made, outcome = self._upload(clip, file)
+                with step(steps, "upload"):
+                    made, outcome = self._upload(clip, file)
             faults.point("archiver.after-upload")
             poster_key = self._store_poster(clip)
             mine = clip.manifest(made, poster_key, self._clock.now())
-            manifest = self._committed(clip) or self._create_manifest(clip, mine)
+            with step(steps, "manifest"):
+                manifest = self._committed(clip) or self._create_manifest(clip, mine)
             faults.point("archiver.after-manifest")
             outcome = outcome if manifest is mine else "already committed"
-        return Commit(manifest, outcome, self._clock.monotonic() - began)
+        if steps is not None:
+            steps.end()
+        return Commit(manifest, outcome, self._clock.monotonic() - began, steps)
 
     def _committed(self, clip: Clip) -> Manifest | None:
         """The manifest of this very clip. Raises RangeTaken if another one shares fragments."""

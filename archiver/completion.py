@@ -4,7 +4,7 @@ An index that cannot be read is not an empty one: what is missing between the fr
 lie in the store. So the window waits, and the index is asked for again after a growing pause.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -39,14 +39,19 @@ class Completion:
         desk: Desk,
         clock: Clock,
         log: Log,
+        known: Callable[[str], Container[int]],
         done: Callable[[Closing, Sequence[Fragment]], None],
     ) -> None:
-        """`done` is called with each window and what the index of its epoch lists."""
+        """`done` is called with each window and what the index of its epoch lists.
+
+        `known` gives what of an epoch need not be listed: a copy, which another thread reads.
+        """
         self._camera = camera
         self._frames = frames
         self._desk = desk
         self._clock = clock
         self._log = log
+        self._known = known
         self._done = done
         self._waiting: list[Waiting] = []
 
@@ -67,7 +72,9 @@ class Completion:
         for each in self._waiting:
             if not each.asked and now >= each.not_before:
                 each.asked = True
-                read = partial(read_index, self._frames, self._camera, each.closing.window.epoch)
+                epoch = each.closing.window.epoch
+                known = self._known(epoch)
+                read = partial(read_index, self._frames, self._camera, epoch, known)
                 self._desk.chore(read, partial(self._answered, each))
 
     def _answered(self, waiting: Waiting, future: Future[Sequence[Fragment]]) -> None:
@@ -92,9 +99,14 @@ class Completion:
         self._done(waiting.closing, fragments)
 
 
-def read_index(frames: FrameStore, camera: str, epoch: str) -> Sequence[Fragment]:
-    """Closed fragments of an epoch; none if its folder has been removed. Raises Unavailable."""
-    fragments = frames.closed(camera, epoch).fragments
-    if not fragments:
+def read_index(
+    frames: FrameStore, camera: str, epoch: str, known: Container[int]
+) -> Sequence[Fragment]:
+    """Closed fragments of an epoch; none if its folder has been removed. Raises Unavailable.
+
+    Those that are known may be left out.
+    """
+    index = frames.closed(camera, epoch, known)
+    if not index.fragments and not index.apart:
         frames.names(camera, epoch)  # a store that is not there looks like an empty one
-    return fragments
+    return index.fragments

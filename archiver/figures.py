@@ -2,7 +2,11 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.errors import StoreUnavailable
 from shared.manifest import Manifest
+
+TURN = "turn"
+"""What a fault of a camera's own survived in."""
 
 CLIPS = Counter(
     "cradle_archiver_clips_total", "Clips committed.", ["camera", "container", "outcome"]
@@ -56,8 +60,26 @@ SECONDS = Histogram(
 HELD = Gauge("cradle_archiver_held_deliveries", "Deliveries not acknowledged yet.", ["camera"])
 OLDEST_HELD = Gauge("cradle_archiver_oldest_held_seconds", "Age of the oldest of them.", ["camera"])
 STORED_UP_TO = Gauge(
-    "cradle_archiver_stored_up_to_seconds", "End of the last clip, Unix time.", ["camera"]
+    "cradle_archiver_stored_up_to_timestamp_seconds", "End of the last clip, Unix time.", ["camera"]
 )
+
+
+def begin(camera: str) -> None:
+    """From now on this worker counts for a camera.
+
+    A series that is only there once something went wrong has no increase at that moment.
+    """
+    for counter in (FRAGMENTS, FRAMES, BYTES, DUPLICATES, RECONCILED, LOST, BLOCKED, RANGE_TAKEN):
+        counter.labels(camera)
+    BAD_MESSAGES.labels(camera)
+    RETRIES.labels(camera, StoreUnavailable.__name__)
+    SURVIVED.labels(camera, TURN)
+
+
+def forget(camera: str) -> None:
+    """Another worker has this camera now: its present state is not ours to tell."""
+    for gauge in (HELD, OLDEST_HELD):
+        gauge.remove(camera)
 
 
 def count_clip(manifest: Manifest, outcome: str) -> None:

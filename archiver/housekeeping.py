@@ -19,8 +19,8 @@ from archiver.reconcile import (
     RECONCILE_SECONDS,
     Found,
     empty_windows,
-    is_settled,
     look,
+    settled_epochs,
     still_there,
     untold,
 )
@@ -28,6 +28,7 @@ from shared.clipfolder import midnight
 from shared.clock import milliseconds
 from shared.errors import Unavailable
 from shared.manifest import Manifest
+from shared.messages import EpochEnd
 from shared.topology import EVENTS
 
 FIRST_RECONCILE_SECONDS: Final = 2.0
@@ -48,6 +49,8 @@ class Housekeeping:
         self._expire_at = now + random.uniform(0.01, 0.1) * EXPIRY_SECONDS
         self._busy = False
         self._settled: set[str] = set()
+        self._ends: dict[str, EpochEnd] = {}
+        """What was told of the epochs that lie there; the camera itself remembers the latest."""
         self._empty_since: int | None = None
 
     def advance(self) -> None:
@@ -64,8 +67,8 @@ class Housekeeping:
         ):
             self._busy = True
             settled, lost = set(self._settled), camera.book.ledger.lost
-            committed = camera.book.ledger.committed
-            read = partial(look, self._tools.frames, camera.camera, settled, lost, committed)
+            known = camera.book.under_way_or_committed()
+            read = partial(look, self._tools.frames, camera.camera, settled, lost, known)
             self._tools.desk.chore(read, self._compare)
         elif now >= self._expire_at:
             self._busy = True
@@ -98,14 +101,16 @@ class Housekeeping:
         oldest = midnight(
             last_day_to_keep(self._tools.clock.now(), self._tools.settings.retention_days)
         )
-        found = untold(indices, camera.book, camera.continuity.ends, oldest, camera.intake.prefetch)
+        ends = {**self._ends, **camera.continuity.ends}
+        found = untold(indices, camera.book, ends, oldest, camera.intake.prefetch)
         camera.take_up(found)
+        there = {each for each in self._ends if each in indices or each in store.unread}
+        self._ends = {each: self._ends[each] for each in there}
+        self._ends |= {each.epoch: each for each in found if isinstance(each, EpochEnd)}
         if not found:
             self._reconcile_at += RECONCILE_SECONDS
             self._settled &= set(indices)
-            self._settled |= {
-                epoch for epoch, index in indices.items() if is_settled(index, camera.book, oldest)
-            }
+            self._settled |= settled_epochs(self._tools.frames, indices, camera.book, oldest)
             self._announce_again()
             self._note_empty_windows()
             camera.book.ledger.forget((self._tools.clock.now() - REMEMBERED).date())

@@ -26,6 +26,7 @@ from shared.log import Log
 from shared.manifest import Manifest
 from shared.messages import Event, Stage
 from shared.topology import EVENTS
+from shared.tracing import headers_after
 
 BLOCKED_LONGEST_SECONDS = 600.0
 CRY_SECONDS = 60.0
@@ -193,11 +194,14 @@ class Jobs:
     def _announce(self, job: Job, commit: Commit) -> None:
         job.announcing = True
         event = stored_event(commit.manifest, self._worker)
+        headers = headers_after(job.clip.trace)
 
         def result(good: bool) -> None:
             self._desk.call(partial(self._announced, job, commit, good))
 
-        self._link.publish_confirmed(EVENTS, event.routing_key, event.to_body(), on_result=result)
+        self._link.publish_confirmed(
+            EVENTS, event.routing_key, event.to_body(), headers=headers, on_result=result
+        )
 
     def _announced(self, job: Job, commit: Commit, good: bool) -> None:
         job.announcing = False

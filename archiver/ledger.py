@@ -4,7 +4,7 @@ Filled from the bucket's folders, a day at a time and only for days that matter,
 worker commits itself. It lives as long as the seat: whoever takes the seat reads anew.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from shared.clipfolder import CommittedClip, days_between, midnight
@@ -84,12 +84,6 @@ class Ledger:
 
     def has_lost(self, epoch: str, number: int) -> bool:
         return epoch in self._lost and number in self._lost[epoch]
-
-    def settled(self, epoch: str) -> Iterator[tuple[int, int]]:
-        """All that is settled of an epoch, as intervals."""
-        yield from self._committed.get(epoch, Ranges())
-        for number in self._lost.get(epoch, ()):
-            yield number, number
 
     def has_settled(self, epoch: str, number: int) -> bool:
         """No work is left for this fragment."""

@@ -45,11 +45,12 @@ def look(
     camera: str,
     settled: Collection[str],
     lost: Mapping[str, Collection[int]],
-    committed: Mapping[str, Container[int]],
+    known: Mapping[str, Container[int]],
 ) -> Found:
     """Read the frame store. Epochs that lost something are never settled.
 
-    What is committed need not be described: in a bucket that costs a request each.
+    What is committed or under way (`known`) need not be described: in a bucket that costs a request
+    each. What was lost and is there all the same must be.
 
     One index that cannot be read hides no other. Raises Unavailable if the folder cannot be.
     """
@@ -65,7 +66,7 @@ def look(
                 }
         if epoch in lost or epoch not in settled:
             try:
-                found.indices[epoch] = frames.closed(camera, epoch, committed.get(epoch, ()))
+                found.indices[epoch] = frames.closed(camera, epoch, known.get(epoch, ()))
             except Unavailable as error:
                 found.unread[epoch] = str(error)
     return found
@@ -99,8 +100,20 @@ def untold(
     return found
 
 
-def is_settled(index: EpochIndex, book: Book, oldest: datetime) -> bool:
-    """Whether the epoch has ended and nothing of it is left to do."""
+def settled_epochs(
+    frames: FrameStore, indices: Mapping[str, EpochIndex], book: Book, oldest: datetime
+) -> set[str]:
+    """Epochs that need not be looked at again: they have ended and nothing is left to do.
+
+    None where more may come after the end: of a host that is back, or, as in every bucket, older
+    fragments after fresh ones.
+    """
+    if not frames.ends_are_final:
+        return set()
+    return {epoch for epoch, index in indices.items() if _is_settled(index, book, oldest)}
+
+
+def _is_settled(index: EpochIndex, book: Book, oldest: datetime) -> bool:
     return index.end is not None and all(
         book.ledger.has_settled(each.epoch, each.fragment) or each.ends_at < oldest
         for each in index.fragments

@@ -11,6 +11,7 @@ from shared.link import Link
 from shared.log import Log
 from shared.objectstore import ObjectStore
 from shared.topology import ArchiveQueue
+from shared.tracing import Tracer
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,4 @@ class Tools:
     desk: Desk
     clock: Clock
     log: Log
+    tracer: Tracer | None = None

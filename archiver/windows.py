@@ -104,11 +104,11 @@ class Gather:
             if window.epoch == epoch
         )
 
-    def numbers(self, epoch: str) -> Iterator[int]:
-        """All that is gathered of an epoch."""
+    def numbers(self) -> Iterator[tuple[str, int]]:
+        """Epoch and number of all that is gathered."""
         for window, slot in self._slots.items():
-            if window.epoch == epoch:
-                yield from slot.fragments
+            for number in slot.fragments:
+                yield window.epoch, number
 
     def take_over(
         self, now: datetime, monotonic: float, silent_seconds: float

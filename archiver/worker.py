@@ -167,6 +167,7 @@ class ArchiverWorker:
             desk=self._desk,
             clock=context.clock,
             log=context.log,
+            tracer=context.tracer,
         )
         work = CameraArchive(camera, tools)
         self._cameras[camera] = (work, Housekeeping(work))

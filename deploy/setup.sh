@@ -25,6 +25,7 @@ if [ "$purpose" = test ]; then
     want "gst-inspect-1.0 h264parse" gstreamer1.0-plugins-bad gstreamer1.0-plugins-base
     # A real player: hls.js in Debian's Chromium.
     want "command -v chromium" chromium
+    want "command -v promtool" prometheus # checks alert rules; nothing starts it
     want "fc-list :lang=ko | grep -q ." fontconfig fonts-nanum # for its screenshots
 fi
 

@@ -28,15 +28,10 @@ from encoder.playlist import Segment
 from encoder.publication import Announce, Publication
 from encoder.sound import FedSound
 from encoder.succession import Succession, Watcher
+from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.clock import Clock
-from shared.errors import (
-    BadFragment,
-    BadMessage,
-    ChildFailed,
-    FragmentGone,
-    SeatTaken,
-)
+from shared.errors import BadFragment, BadMessage, ChildFailed, FragmentGone
 from shared.identity import fragment_path
 from shared.link import Delivery
 from shared.log import Log
@@ -73,12 +68,14 @@ class Camera:
         """Why nothing is done for this camera any more."""
         self.done = threading.Event()
         """Set, for other threads, when it has ended."""
+        self._traces: SegmentTraces | None = None
         self._name = name
         self._reader = places.frames
         self._folder = places.folder
         self._publication = Publication(
             name, self._folder, places.settings, announce, clock, log, places.on_loop
         )
+        self._publication.lost = self.abandon
         self._turns = turns
         self._in_turn = False  # the next run begins only when it is this camera's turn
         self._refuse = refuse
@@ -98,6 +95,11 @@ class Camera:
         self._runs = Succession(
             name, self, places.settings, self._folder, watcher, self._heard, clock, log
         )
+
+    def trace(self, traces: SegmentTraces) -> None:
+        """Have it hear of batches and of what is shown; before `open`."""
+        self._traces = traces
+        self._publication.shown = traces.published
 
     @property
     def state(self) -> str:
@@ -119,7 +121,10 @@ class Camera:
             return  # unacknowledged, they go back with the seat
         for delivery in deliveries:
             try:
-                self._backlog.add(self._read_batch(delivery), delivery)
+                batch = self._read_batch(delivery)
+                self._backlog.add(batch, delivery)
+                if self._traces is not None:
+                    self._traces.arrived(batch, delivery.headers)
             except BadMessage as error:
                 figures.SKIPPED.labels(self._name, "bad-message").inc()
                 self._log.warning("message refused", action="message.lost", reason=str(error))
@@ -294,10 +299,7 @@ class Camera:
     def _heard(self, segments: list[Segment]) -> None:
         """A child has spoken or ended; these segments are finished."""
         if segments:
-            try:
-                self._publication.add(segments, self._settle)
-            except SeatTaken as error:
-                self.abandon(str(error))
+            self._publication.add(segments, self._settle)
         self._settle()
         self._work()
 

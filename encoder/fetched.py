@@ -2,19 +2,19 @@
 
 The loop feeds all cameras and must never wait for a store. So a batch that arrives is fetched by a
 thread first, those of one camera in order, and crosses to the loop only then; what could not be
-fetched crosses as well, and is skipped there as gone. A batch is a whole fragment here. It is kept
-for some seconds: a child that dies is fed again what it was fed last.
+fetched, or is not live any more, crosses as well and is skipped there. A batch is a whole fragment
+here. It is kept for some seconds: a child that dies is fed again what it was fed last.
 """
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+from encoder.cursor import LIVE_BUDGET_SECONDS
 from shared.bucketframes import BucketFrames
 from shared.clock import Clock
 from shared.errors import BadFragment, BadMessage, CradleError, FragmentGone
+from shared.keptbytes import KeptBytes
 from shared.log import Log
 from shared.messages import read_batch
 
@@ -30,29 +30,20 @@ class Fetched:
         self._frames = frames
         self._clock = clock
         self._log = log
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._kept = KeptBytes(clock, seconds=KEPT_SECONDS, most_bytes=KEPT_BYTES)
 
     def fetch(self, body: bytes) -> None:
         """Fetch what a message of a batch refers to. Nothing is raised: who reads it will see."""
         try:
-            path = read_batch(body).path
-            data = self._frames.fetch(path)
+            batch = read_batch(body)
+            age = self._clock.now() - batch.written_at
+            if age.total_seconds() > LIVE_BUDGET_SECONDS:
+                return  # the loop leaves it out; after an outage there are many
+            self._kept.add(batch.path, self._frames.fetch(batch.path))
         except BadMessage:
             return  # the loop refuses it
         except CradleError as error:
             self._log.warning("fragment not fetched", action="fetch.failed", reason=str(error))
-            return
-        now = self._clock.monotonic()
-        with self._lock:
-            self._kept[path] = data, now
-            while len(self._kept) > 1 and self._is_over(now):
-                self._kept.popitem(last=False)
-
-    def _is_over(self, now: float) -> bool:
-        _, (_, since) = next(iter(self._kept.items()))
-        total = sum(len(data) for data, _ in self._kept.values())
-        return now - since > KEPT_SECONDS or total > KEPT_BYTES
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. Raises FragmentGone, BadFragment if it is shorter."""
@@ -64,15 +55,13 @@ class Fetched:
 
     def sizes(self, paths: Sequence[str]) -> list[int | None]:
         """How many bytes were fetched of each, None where it is not here."""
-        with self._lock:
-            found = [self._kept.get(path) for path in paths]
-        return [None if each is None else len(each[0]) for each in found]
+        found = map(self._kept.get, paths)
+        return [None if each is None else len(each) for each in found]
 
     def _view(self, path: str, offset: int, length: int) -> memoryview:
-        with self._lock:
-            found = self._kept.get(path)
+        found = self._kept.get(path)
         if found is None:
             raise FragmentGone(f"{path} was not fetched")
-        if len(found[0]) < offset + length:
+        if len(found) < offset + length:
             raise BadFragment(f"{path} is shorter than {offset + length} bytes")
-        return memoryview(found[0])[offset : offset + length]
+        return memoryview(found)[offset : offset + length]

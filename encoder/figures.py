@@ -42,6 +42,16 @@ WRITE_FAILURES: Final = Counter(
 STALLED: Final = Gauge("cradle_encoder_stalled", "1 while no new segment comes.", ["camera"])
 
 
+def begin(camera: str) -> None:
+    """From now on this worker counts for a camera.
+
+    A series that is only there once something went wrong has no increase at that moment.
+    """
+    for counter in (FED_BYTES, BATCHES, GAPS, WRITE_FAILURES):
+        counter.labels(camera)
+    STALLED.labels(camera).set(0)
+
+
 def forget(camera: str) -> None:
     """Another worker has this camera now: its present state is not ours to tell."""
     for gauge in (AGE, STALLED):
@@ -51,3 +61,5 @@ def forget(camera: str) -> None:
 SURVIVED = Counter(
     "cradle_encoder_survived_faults_total", "Faults of ours that a loop went on after.", ["loop"]
 )
+for _loop in ("live", "remote"):
+    SURVIVED.labels(_loop)

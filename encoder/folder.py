@@ -32,13 +32,16 @@ LEAST_LINGER_SECONDS: Final = 15.0
 Done = Callable[[Exception | None], None]
 """Called when a playlist can be seen, or with the reason why it cannot."""
 
-_LEFTOVER = re.compile(rf"{EPOCH_PATTERN}|\.{re.escape(NAME)}\.\d+\.tmp")
+LEFTOVER = re.compile(rf"{EPOCH_PATTERN}|\.{re.escape(NAME)}\.\d+\.tmp")
+"""Names, beside the playlist's, of what lies in such a folder."""
 
 
 class LiveFolder:
     """One camera's folder; used by one thread."""
 
     def __init__(self, root: Path, camera: str, clock: Clock) -> None:
+        self.obstacle: str | None = None
+        """Why it cannot be taken over yet."""
         self._path = root / camera
         self._index = str(self._path / NAME)  # looked at each second: pathlib would cost more
         self._temporary = str(self._path / f".{NAME}.{os.getpid()}.tmp")
@@ -62,7 +65,7 @@ class LiveFolder:
         self._listed = {segment.generation for segment in playlist.segments}
         with os.scandir(self._path) as entries:
             for entry in entries:
-                if entry.name not in self._listed and _LEFTOVER.fullmatch(entry.name):
+                if entry.name not in self._listed and LEFTOVER.fullmatch(entry.name):
                     self._leave(Path(entry.path), LEAST_LINGER_SECONDS)
         return playlist
 
@@ -88,7 +91,7 @@ class LiveFolder:
         """Name (as an epoch's: sortable, unique) and folder for a run of ffmpeg. Raises OSError."""
         name = new_epoch(self._clock.now())
         path = self._path / name
-        path.mkdir()
+        path.mkdir(parents=True)  # all may be gone of a camera that was silent for an hour
         self._running.add(name)
         return name, path
 

@@ -48,7 +48,8 @@ class MirroredFolder(LiveFolder):
         self._strand = strand
         self._log = log
         self._stored: set[str] = set()
-        """What lies in the bucket, relative to the playlist."""
+        """What lies in the bucket, relative to the playlist. Changed by the strand alone; `load`
+        reads it while nothing is published yet."""
         self._put_at = clock.monotonic()
         self._lock = threading.Lock()
         self._newest: Playlist | None = None
@@ -59,22 +60,24 @@ class MirroredFolder(LiveFolder):
 
     def restore(self, then: Callable[[], None]) -> None:
         """Bring the playlist from the bucket, however long that takes; then call `then`."""
-        self._strand.do(lambda: self._restore(then))
+        self._strand.do(lambda: self._restore(then, 0))
 
-    def _restore(self, then: Callable[[], None]) -> None:
-        failures = 0
-        while not self._closed.is_set():
-            try:
-                self._fetch()
-            except (CradleError, OSError) as error:
-                failures += 1
-                self._log.warning(
-                    "live output of before not read", action="mirror.unread", reason=str(error)
-                )
-                self._closed.wait(pause_seconds(failures, LONGEST_PAUSE_SECONDS))
-            else:
-                then()
-                return
+    def _restore(self, then: Callable[[], None], failures: int) -> None:
+        """One try; the thread is others' until the next."""
+        if self._closed.is_set():
+            return
+        try:
+            self._fetch()
+        except (CradleError, OSError) as error:
+            self.obstacle = str(error)
+            self._log.warning(
+                "live output of before not read", action="mirror.unread", reason=str(error)
+            )
+            pause = pause_seconds(failures + 1, LONGEST_PAUSE_SECONDS)
+            self._strand.do_later(pause, lambda: self._restore(then, failures + 1))
+        else:
+            self.obstacle = None
+            then()
 
     def _fetch(self) -> None:
         """Raises CradleError, OSError."""
@@ -115,26 +118,31 @@ class MirroredFolder(LiveFolder):
             self._newest, self._waiting = None, []
         if playlist is None:
             return  # it went with one before
-        error: CradleError | None = None
+        error: Exception | None = None
         try:
             self._put(playlist)
         except CradleError as failure:
             error = failure
-        for done in waiting:
-            done(error)
+        except Exception as failure:
+            error = failure
+            raise  # a fault of ours, which the strand counts; the camera must not wait for it
+        finally:
+            for done in waiting:
+                done(error)
 
     def _put(self, playlist: Playlist) -> None:
         """Raises SeatTaken, StoreUnavailable, Misconfigured."""
         for segment in playlist.segments:
             for uri in filter(None, (segment.map_uri, segment.uri)):
                 self._put_file(uri)
-        if self._clock.monotonic() - self._put_at > GUARD_SECONDS:
+        asked_at = self._clock.monotonic()  # before the requests: it may be frozen within them
+        if asked_at - self._put_at > GUARD_SECONDS:
             self._check(playlist)
         if self._closed.is_set():
             raise SeatTaken("the camera was dropped")
         text = playlist.text().encode()
         self._store.replace(self._prefix + NAME, text, content_type=TYPES[".m3u8"])
-        self._put_at = self._clock.monotonic()
+        self._put_at = asked_at
 
     def _put_file(self, uri: str) -> None:
         path = self._path / uri
@@ -158,15 +166,14 @@ class MirroredFolder(LiveFolder):
     # -- leaving ------------------------------------------------------------------------------
 
     def _went(self, name: str) -> None:
+        self._strand.do(lambda: self._delete(name))
+
+    def _delete(self, name: str) -> None:
         gone = [each for each in self._stored if each == name or each.startswith(f"{name}/")]
         self._stored.difference_update(gone)
-        if gone:
-            self._strand.do(lambda: self._delete(gone))
-
-    def _delete(self, names: list[str]) -> None:
         try:
-            for name in names:
-                self._store.remove(self._prefix + name)
+            for each in gone:
+                self._store.remove(self._prefix + each)
         except CradleError as error:  # whoever takes the seat next finds them
             self._log.warning("old live output stays", action="live.uncleaned", reason=str(error))
 

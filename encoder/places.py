@@ -8,6 +8,7 @@ from typing import Final
 
 from encoder.fetched import Fetched
 from encoder.folder import LiveFolder
+from encoder.forgotten import EVERY_SECONDS, Forgotten
 from encoder.mirror import MirroredFolder
 from encoder.publication import OnLoop
 from encoder.strand import Strand
@@ -21,6 +22,8 @@ from shared.log import Log
 
 THREADS: Final = 8
 """That fetch, and as many that publish, for all cameras of a worker."""
+FETCH_SECONDS: Final = 3.0
+"""For an answer, and there is no second try: what comes later is not live."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,18 @@ class Stores:
         self._clock = clock
         self._log = log
         frames, live = settings.frames.bucket, settings.live.bucket
-        self._frames = None if frames is None else BucketFrames(settings.archive, frames)
+        self._frames = (
+            None
+            if frames is None
+            else BucketFrames(settings.archive, frames, FETCH_SECONDS, retries=0)
+        )
         self._live = None if live is None else LiveStore(settings.archive, live)
         self._fetchers = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
         self._publishers = ThreadPoolExecutor(THREADS, thread_name_prefix="publish")
+        named = [camera.id for camera in settings.cameras]
+        self._forgotten = Forgotten(settings.live.root, self._live, named, clock, log)
+        self._cleaning = Strand(self._publishers, log)
+        self._clean_at = clock.monotonic()
 
     def places(self, camera: str, on_loop: OnLoop, log: Log) -> Places:
         """Those of one camera."""
@@ -67,6 +78,12 @@ class Stores:
             folder = MirroredFolder(root, camera, clock, self._live, strand, log)
             places = replace(places, folder=folder, ready=folder.restore, on_loop=on_loop)
         return places
+
+    def clean_in_time(self) -> None:
+        """A turn for what is done once an hour: to delete output of forgotten cameras."""
+        if self._clock.monotonic() >= self._clean_at:
+            self._clean_at += EVERY_SECONDS
+            self._cleaning.do(self._forgotten.clean)
 
     def close(self) -> None:
         """Let the threads end; what waits is left."""

@@ -57,6 +57,10 @@ class Publication:
         self._playlist = Playlist.started_at(clock.now(), self._least_target_seconds)
         self._written = self._shown = self._playlist
         self._on_loop = on_loop
+        self.shown: Callable[[Sequence[Segment]], None] = lambda _segments: None
+        """Hears of segments that can be seen from now on."""
+        self.lost: Callable[[str], None] = lambda _reason: None
+        """Hears, with the reason, that another worker publishes here."""
         self.unseen = 0
         """Publications that cannot be seen yet."""
         self._progress_at = clock.monotonic()
@@ -77,10 +81,8 @@ class Publication:
         return self._written
 
     def add(self, segments: Sequence[Segment], then: Callable[[], None] = lambda: None) -> None:
-        """Publish finished segments; `then` is called, on this thread, when they can be seen.
-
-        Raises SeatTaken if another worker publishes here.
-        """
+        """Publish finished segments; `then` is called, on this thread, when they can be seen, or
+        cannot."""
         for segment in segments:
             self._playlist = self._playlist.with_segment(
                 segment, keep=self._keep, least_target_seconds=self._least_target_seconds
@@ -93,7 +95,7 @@ class Publication:
 
         try:
             self._folder.write(playlist, self._written, done)
-        except OSError as error:
+        except (SeatTaken, OSError) as error:
             self._done(playlist, segments, error, then)
             return
         self._written = playlist
@@ -109,7 +111,7 @@ class Publication:
         if error is None:
             self._see(playlist, segments)
         elif isinstance(error, SeatTaken):
-            raise error
+            self.lost(str(error))
         else:
             figures.WRITE_FAILURES.labels(self._camera).inc()
             self._log.error("playlist not written", action="playlist.failed", reason=str(error))
@@ -117,6 +119,7 @@ class Publication:
 
     def _see(self, playlist: Playlist, segments: Sequence[Segment]) -> None:
         self._shown = playlist
+        self.shown(segments)
         self._measure(segments)
         if (self._clock.now() - segments[-1].ended_at).total_seconds() < FRESH_SECONDS:
             self._progress_at = self._clock.monotonic()

@@ -14,6 +14,7 @@ from encoder.generation import FLUSH_SECONDS
 from encoder.loop import Callback, Loop
 from encoder.places import Stores
 from encoder.publication import Facts
+from encoder.traces import SegmentTraces
 from encoder.turns import Turns
 from shared.link import Delivery, Link
 from shared.messages import Event, Stage
@@ -61,6 +62,8 @@ class CameraSeat:
             context.clock,
             log,
         )
+        if context.tracer is not None:
+            self._camera.trace(SegmentTraces(context.tracer))
         self._subscription = link.consume(
             encoder_queue(name),
             prefetch=PREFETCH,
@@ -68,6 +71,7 @@ class CameraSeat:
             on_delivery=self._deliver,
             on_closed=self._lost,
         )
+        loop.call(None, partial(figures.begin, name))
         self._places.ready(partial(loop.call, None, self._begin))
 
     def _begin(self) -> None:
@@ -80,8 +84,9 @@ class CameraSeat:
 
     @property
     def state(self) -> str:
-        """`starting`, `live` or `stalled`."""
-        return self._camera.state
+        """`starting`, `live` or `stalled`; why, while its folder cannot be taken over."""
+        obstacle = self._places.folder.obstacle
+        return self._camera.state if obstacle is None else f"starting: {obstacle}"
 
     @property
     def failed(self) -> str | None:

@@ -30,6 +30,12 @@ class Strand:
             self._running = True
         self._hand_on()
 
+    def do_later(self, seconds: float, job: Job) -> None:
+        """As `do`, after a while in which no thread of the pool is held."""
+        timer = threading.Timer(seconds, self.do, [job])
+        timer.daemon = True
+        timer.start()
+
     def _hand_on(self) -> None:
         try:
             self._pool.submit(self._run)

@@ -53,6 +53,7 @@ class EncoderWorker:
             try:
                 while not stop.is_set():
                     self._turn(link, loop, seats)
+                    stores.clean_in_time()
                     stop.wait(seats.wait_seconds())
             finally:
                 reason = "the worker stops" if stop.is_set() else "the link is lost"

@@ -1,114 +1,201 @@
 """Keeps the frame store that is a bucket within its limits: the janitor's work, by listings.
 
 For each camera held: fragments in a committed clip go `keep_stored_minutes` after its commit; at
-`retention_hours` all go; over the camera's share of `quota_gib` the oldest, first the stored. What
-goes and is not known to be stored is noted before (`losses.py`). What a fragment's metadata says is
-asked for once. An epoch without an end, to which nothing is added and whose writer's spool is not
-here, is closed as it stands: should its writer come back, its own end counts more fragments.
-Lifecycle rules of the bucket are a backstop at best: some stores run them once a day.
+`retention_hours` all go; where the whole store is over `quota_gib`, of each camera its part of the
+excess, the oldest first, and first the stored. What goes and is not known to be stored is noted
+before (`losses.py`). What a fragment's metadata says is asked for once, and not of our own. An
+epoch without an end, to which nothing is added and whose writer's spool is not here, is closed as
+it stands: should its writer come back, its own end counts more fragments. Lifecycle rules of the
+bucket are a backstop at best: some stores run them once a day. A thread of its own does this, for a
+store that is slow must not keep the spool from being cleaned; a turn ends with the first answer
+that does not come.
 """
 
 import shutil
+import threading
+from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ingest import figures
 from ingest.choice import GIB, choose
 from ingest.confirmation import Confirmation
+from ingest.expired import ExpiredFootage
 from ingest.losses import Losses
 from ingest.recovery import INTERRUPTED
 from ingest.shelf import Kept
 from shared.bucketframes import BucketFrames, end_count, fragment_number
 from shared.clock import Clock
 from shared.config import Settings
-from shared.errors import CradleError
+from shared.errors import StoreUnavailable
 from shared.identity import fragment_path
 from shared.log import Log
 from shared.messages import EpochEnd, Fragment
-from shared.objectstore import ObjectStore
+from shared.objectstore import ObjectStore, StoredObject
 
-ABANDONED_SECONDS: Final = 60.0
-"""An epoch to which nothing was added for so long has no writer any more: fragments come each
-second, and one that is handing over has ended in a quarter of this."""
+TURN_SECONDS: Final = 30.0
+ABANDONED_SECONDS: Final = 180.0
+"""An epoch to which nothing was added for so long has no writer any more: no fragment is longer
+than two minutes."""
+FORGOTTEN: Final = timedelta(hours=1)
+"""A camera that our configuration does not name, and that was silent for so long, is in none."""
+MOST_TOLD: Final = 20_000
+TOTAL_SECONDS: Final = 300.0
+"""How long it is believed how large the whole store is: that is a listing of all of it."""
 
 
 @dataclass
 class _Epoch:
     """What a listing shows of an epoch."""
 
-    numbers: set[int] = field(default_factory=set)
+    numbers: dict[int, StoredObject] = field(default_factory=dict)
     ends: dict[str, datetime | None] = field(default_factory=dict)
     """Paths of its last words, and when they were written."""
+
+    @property
+    def newest_at(self) -> datetime:
+        """When something was added last, by the store's clock (UTC)."""
+        times = (*(each.modified_at for each in self.numbers.values()), *self.ends.values())
+        return max((at for at in times if at is not None), default=datetime.min.replace(tzinfo=UTC))
 
 
 @dataclass
 class _Camera:
     kept: dict[tuple[str, int], Kept] = field(default_factory=dict)
+    told: dict[tuple[str, int], Kept] = field(default_factory=dict)
+    """What was put since the last look."""
+    seen: list[Kept] = field(default_factory=list)
+    """What there was at the last look, each with the time since when it is stored."""
     confirmation: Confirmation | None = None
     quiet: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By epoch: its newest fragment, and since when (monotonic) it is that."""
 
 
 class BucketJanitor:
-    """Cleans after cameras, one at a time; on the janitor's thread."""
+    """Cleans after the cameras of one worker, one at a time."""
 
     def __init__(
         self,
         settings: Settings,
         frames: BucketFrames,
         store: ObjectStore,
-        losses: Losses,
+        expired: ExpiredFootage,
         clock: Clock,
         log: Log,
     ) -> None:
+        """What goes unarchived is told to `expired`."""
+        self._expired = expired
         self._settings = settings.frames
         self._configured = {camera.id for camera in settings.cameras}
         self._frames = frames
         self._store = store
-        self._losses = losses
+        self._losses = Losses(self._settings.words, store, log, [frames])
         self._clock = clock
         self._log = log
         self._cameras: dict[str, _Camera] = {}
-        self._bytes: dict[str, int] = {}
+        self._total = (float("-inf"), 0)
+        """When (monotonic) the whole store was looked at, and how many bytes it had."""
+        self._told: deque[Fragment] = deque(maxlen=MOST_TOLD)
+        self._stopped = threading.Event()
+        self.cameras: tuple[str, ...] = ()
+        """Whom to clean after; replaced whole."""
+        self._thread = threading.Thread(target=self._run, name="bucket-janitor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """After the camera that it is at; nobody waits for it."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(TURN_SECONDS):
+            try:
+                self.turn()
+            except Exception as error:  # without cleaning the bucket fills up
+                figures.SURVIVED.labels("bucket janitor").inc()
+                self._log.error("cleaning broke off", action="bucket.broke", exc_info=error)
+
+    def turn(self) -> None:
+        """One look at each camera, as long as the store answers."""
+        mine = set(self.cameras)
+        try:
+            forgotten = set(self._frames.cameras()) - self._configured
+            self._cameras = {
+                camera: self._cameras.get(camera) or _Camera() for camera in mine | forgotten
+            }
+            for camera in sorted(mine | forgotten):
+                if self._stopped.is_set():
+                    return
+                self._clean_alone(camera, is_forgotten=camera in forgotten)
+        except StoreUnavailable as error:
+            self._log.warning("cleaning put off", action="bucket.unlisted", reason=str(error))
+        self._losses.report(mine | self._cameras.keys())
+
+    def _clean_alone(self, camera: str, *, is_forgotten: bool) -> None:
+        """What goes wrong with one camera ends no turn. Raises StoreUnavailable."""
+        try:
+            self.clean(camera, is_forgotten=is_forgotten)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            figures.UNCLEANED.labels(camera).inc()
+            self._log.warning(
+                "camera not cleaned", action="janitor.camera_failed", camera=camera, reason=error
+            )
+
+    def tell(self, record: Fragment) -> None:
+        """It was put into the bucket just now. From any thread."""
+        self._told.append(record)
 
     @property
     def bytes(self) -> int:
         """Of the cameras that were cleaned last."""
-        return sum(self._bytes.values())
+        return sum(each.bytes for known in self._cameras.values() for each in known.seen)
 
-    def forgotten(self) -> set[str]:
-        """Cameras that no configuration names any more. Whoever comes first cleans after them."""
-        try:
-            return set(self._frames.cameras()) - self._configured
-        except CradleError as error:
-            self._log.warning("bucket not listed", action="bucket.unlisted", reason=str(error))
-            return set()
+    def kept(self, camera: str) -> list[Kept]:
+        """What a camera had at the last look, before it was cleaned. From any thread."""
+        known = self._cameras.get(camera)
+        return [] if known is None else known.seen
 
-    def clean(self, camera: str) -> None:
+    def clean(self, camera: str, *, is_forgotten: bool = False) -> None:
         """One turn for a camera. Raises StoreUnavailable, OSError."""
         known = self._cameras.setdefault(camera, _Camera())
         if known.confirmation is None:
             known.confirmation = Confirmation(self._settings.words, self._store, self._log)
+        now = self._clock.now()
         epochs = self._look(camera)
+        newest = max((epoch.newest_at for epoch in epochs.values()), default=now)
+        if is_forgotten and now - newest < FORGOTTEN:
+            return  # another configuration may name it
         self._take_in(camera, known, epochs)
         there = [known.kept[place] for place in sorted(known.kept)]
-        now = self._clock.now()
-        kept = known.confirmation.look(there, now)
-        self._bytes[camera] = own = sum(each.bytes for each in kept)
-        share = self._settings.quota_gib * GIB / max(1, len(self._configured))
+        known.seen = kept = known.confirmation.look(there, now)
         chosen = choose(
             kept,
             now,
             keep_stored=timedelta(minutes=self._settings.keep_stored_minutes),
             retention=timedelta(hours=self._settings.retention_hours),
-            over_bytes=own - share,
+            over_bytes=self._over_bytes(kept),
         )
         for reason, fragments in chosen.items():
             self._delete(camera, known, reason, fragments)
         self._close_abandoned(camera, known, epochs)
         self._remove_ends(epochs, now)
         self._forget_words(camera, epochs)
+
+    def _over_bytes(self, kept: list[Kept]) -> float:
+        """A camera's part of what the whole store has too much, by its size."""
+        quota_bytes = self._settings.quota_gib * GIB
+        own = sum(each.bytes for each in kept)
+        if own * max(1, len(self._configured)) <= quota_bytes:
+            return 0.0  # were all like this one, there would be room
+        looked_at, total = self._total
+        if self._clock.monotonic() - looked_at > TOTAL_SECONDS:
+            total = self._frames.used_bytes()
+            self._total = self._clock.monotonic(), total
+        return max(0.0, total - quota_bytes) * own / max(total, own, 1)
 
     def _look(self, camera: str) -> dict[str, _Epoch]:
         epochs: dict[str, _Epoch] = {}
@@ -117,7 +204,7 @@ class BucketJanitor:
             epoch, _, name = rest.partition("/")
             number = fragment_number(name)
             if number is not None:
-                epochs.setdefault(epoch, _Epoch()).numbers.add(number)
+                epochs.setdefault(epoch, _Epoch()).numbers[number] = each
             elif end_count(name) is not None:
                 epochs.setdefault(epoch, _Epoch()).ends[each.key] = each.modified_at
         return epochs
@@ -126,18 +213,32 @@ class BucketJanitor:
         """Ask what is said of fragments that were not there at the last look."""
         places = {(name, number) for name, epoch in epochs.items() for number in epoch.numbers}
         known.kept = {place: kept for place, kept in known.kept.items() if place in places}
+        while self._told:
+            record = self._told.popleft()
+            if record.camera in self._cameras:
+                self._cameras[record.camera].told[record.epoch, record.fragment] = _kept(record)
+        for place in places & known.told.keys():
+            known.kept[place] = known.told.pop(place)
         new = sorted(places - known.kept.keys())
         for record in self._frames.records(fragment_path(camera, *place) for place in new):
             known.kept[record.epoch, record.fragment] = _kept(record)
+        for name, number in new:
+            if (name, number) not in known.kept:  # foreign, and it must not stay for ever
+                found = epochs[name].numbers[number]
+                at = found.modified_at or self._clock.now()
+                known.kept[name, number] = Kept(camera, name, number, at, at, found.bytes, None)
 
     def _delete(self, camera: str, known: _Camera, reason: str, chosen: list[Kept]) -> None:
         if not chosen:
             return
         unstored = [each for each in chosen if not each.stored]
         with self._losses.noted(reason, unstored):
+            self._frames.remove_all(
+                fragment_path(each.camera, each.epoch, each.number) for each in chosen
+            )
             for each in chosen:
-                self._frames.remove(fragment_path(each.camera, each.epoch, each.number))
                 known.kept.pop((each.epoch, each.number), None)
+        self._expired.add(reason, unstored, self._clock.now())
         figures.DELETED.labels(reason).inc(len(chosen))
         tell = self._log.error if unstored else self._log.info
         tell(

@@ -85,6 +85,7 @@ class Capture:
         self._thread = threading.Thread(target=self.run, name=f"camera-{camera.id}", daemon=True)
 
     def start(self) -> None:
+        figures.begin(self.camera.id)
         self._thread.start()
 
     @property
@@ -212,7 +213,7 @@ class Capture:
             self._end_epoch(str(over))
             place = self._place(feed, arrival, is_key)
         if place is None or self._recording is None:
-            figures.DROPPED.labels(self.camera.id, "before key frame").inc()
+            figures.DROPPED.labels(self.camera.id, figures.BEFORE_KEY_FRAME).inc()
             return
         self._recording.video(packet, place, is_key)
 
@@ -230,7 +231,7 @@ class Capture:
             return
         place = self._timeline.audio(arrival.pts)
         if place is None:
-            figures.DROPPED.labels(self.camera.id, "sound out of place").inc()
+            figures.DROPPED.labels(self.camera.id, figures.OUT_OF_PLACE).inc()
             return
         self._recording.audio(arrival.packet, place)
 

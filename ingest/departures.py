@@ -4,18 +4,24 @@ Each ends when its successor has begun an epoch, when its own epoch ends, or whe
 nobody waits for it. Used by the main loop's thread.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from ingest.camera import Capture
 from ingest.handover import HAND_OVER_SECONDS, HANDED_OVER, leave, newest_epoch, stay
 from shared.clock import Clock
 from shared.errors import Unavailable
 from shared.framestore import FrameReader
+from shared.identity import epoch_started_at
 from shared.log import Log
 from shared.source import SourceKind
+
+SKEW: Final = timedelta(seconds=5)
+"""Clocks of two hosts may differ by so much."""
 
 
 @dataclass
@@ -26,6 +32,8 @@ class _Departure:
     """The last epoch that there was then."""
     reason: str
     """Why the seat was freed."""
+    began_at: datetime
+    """UTC."""
     until: float
     """Monotonic."""
     ending: bool = False
@@ -34,8 +42,12 @@ class _Departure:
 class Departures:
     """The cameras that one worker is handing over."""
 
-    def __init__(self, root: Path, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, root: Path, clock: Clock, log: Log, elsewhere: Callable[[str], str] | None = None
+    ) -> None:
+        """`elsewhere` says the newest epoch of a camera that is known of on other hosts."""
         self._root = root
+        self._elsewhere = elsewhere
         self._reader = FrameReader(root)
         self._clock = clock
         self._log = log
@@ -65,7 +77,7 @@ class Departures:
             )
             return False
         until = self._clock.monotonic() + HAND_OVER_SECONDS
-        self._all[camera.id] = _Departure(capture, epoch, newest, reason, until)
+        self._all[camera.id] = _Departure(capture, epoch, newest, reason, self._clock.now(), until)
         self._log.info(
             "recording until another worker does",
             action="handover.begun",
@@ -98,14 +110,19 @@ class Departures:
         return gone
 
     def _look(self, camera: str, departure: _Departure) -> None:
-        if self._is_followed(camera, departure.newest):
+        if self._is_followed(camera, departure):
             self._end(departure, HANDED_OVER)
         elif departure.capture.epoch != departure.epoch:
             self._end(departure, departure.reason)
         elif self._clock.monotonic() >= departure.until:
             self._end(departure, f"{departure.reason}, and nobody came")
 
-    def _is_followed(self, camera: str, newest: str) -> bool:
+    def _is_followed(self, camera: str, departure: _Departure) -> bool:
+        newest = departure.newest
+        if self._elsewhere is not None:
+            there = self._elsewhere(camera)
+            if there > newest and epoch_started_at(there) > departure.began_at - SKEW:
+                return True
         try:
             return newest_epoch(self._reader, camera) > newest
         except Unavailable:

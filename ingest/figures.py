@@ -1,6 +1,16 @@
 """What ingest counts."""
 
+from typing import Final
+
 from prometheus_client import Counter, Gauge
+
+BEFORE_KEY_FRAME: Final = "before key frame"
+OUT_OF_PLACE: Final = "sound out of place"
+DAMAGED: Final = "damaged"
+"""Why a packet is dropped."""
+RETENTION: Final = "retention"
+QUOTA: Final = "quota"
+"""Why a fragment goes that no clip holds."""
 
 FRAMES = Counter("cradle_ingest_frames_total", "Video frames taken from the camera.", ["camera"])
 BYTES = Counter("cradle_ingest_bytes_total", "Bytes written to the frame store.", ["camera"])
@@ -31,9 +41,35 @@ UNREPORTED = Counter(
     "Times a note of deleted fragments could not be made a custody record.",
     ["camera"],
 )
+UPLOAD_FAILURES = Counter("cradle_ingest_upload_failures_total", "Uploads put off.", ["camera"])
 DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
-STORE_BYTES = Gauge("cradle_ingest_frame_store_bytes", "Bytes in the frame store.")
 SPOOL_BYTES = Gauge("cradle_ingest_spool_bytes", "Bytes that wait for an upload.")
+SPOOL_QUOTA_BYTES = Gauge("cradle_ingest_spool_quota_bytes", "Their limit: `frames.spool_gib`.")
+ARCHIVED_UP_TO = Gauge(
+    "cradle_ingest_archived_up_to_timestamp_seconds",
+    "What was recorded before is in a clip, or deleted: Unix time, at the janitor's last look.",
+    ["camera"],
+)
+STORE_BYTES = Gauge("cradle_ingest_frame_store_bytes", "Bytes in the frame store.")
+QUOTA_BYTES = Gauge("cradle_ingest_frame_store_quota_bytes", "Its limit: `frames.quota_gib`.")
+DISK_FREE_BYTES = Gauge("cradle_ingest_frame_store_disk_free_bytes", "Room left on its disk.")
+DISK_SIZE_BYTES = Gauge("cradle_ingest_frame_store_disk_size_bytes", "Size of its disk.")
 SURVIVED = Counter(
     "cradle_ingest_survived_faults_total", "Faults of ours that a loop went on after.", ["loop"]
 )
+for _loop in ("session", "janitor", "index", "recovery"):
+    SURVIVED.labels(_loop)
+
+
+def begin(camera: str) -> None:
+    """From now on this worker counts for a camera.
+
+    A series that is only there once something went wrong has no increase at that moment.
+    """
+    for counter in (FAILURES, UNSENT_BATCHES, NOT_BORNE_OUT, UNCLEANED, UNREPORTED, CORRUPT):
+        counter.labels(camera)
+    for reason in (RETENTION, QUOTA):
+        EXPIRED.labels(camera, reason)
+    for reason in (BEFORE_KEY_FRAME, OUT_OF_PLACE, DAMAGED):
+        DROPPED.labels(camera, reason)
+    ONLINE.labels(camera).set(0)

@@ -31,7 +31,9 @@ BACKLOG = 10_000
 """Closed fragments that may wait for the disk."""
 RETRY_SECONDS = 5.0
 
-WAITING = Gauge("cradle_ingest_index_waiting", "Closed fragments that wait to be made durable.")
+WAITING = Gauge(
+    "cradle_ingest_index_waiting_fragments", "Closed fragments that wait to be made durable."
+)
 FAILED = Counter(
     "cradle_ingest_index_failures_total", "Index lines that could not be written.", ["reason"]
 )

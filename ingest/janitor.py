@@ -15,13 +15,14 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from ingest import figures
 from ingest.bucketjanitor import BucketJanitor
-from ingest.choice import GIB, choose
+from ingest.choice import GIB, choose, oldest_unarchived
 from ingest.confirmation import Confirmation
+from ingest.expired import ExpiredFootage
 from ingest.lines import read_cursor
 from ingest.losses import Losses
 from ingest.outbox import CURSOR_NAME
@@ -60,13 +61,17 @@ class Janitor:
         self._configured = {camera.id for camera in settings.cameras}
         self._root = settings.frames.root
         self._confirmation = Confirmation(self._root, store, log)
+        self.expired = ExpiredFootage()
+        """What people should hear of."""
         self._losses = Losses(self._root, store, log, [] if bucket is None else [bucket])
-        self._bucket: BucketJanitor | None = None
+        self.bucket: BucketJanitor | None = None
         if bucket is not None:
-            self._bucket = BucketJanitor(settings, bucket, store, self._losses, clock, log)
+            self.bucket = BucketJanitor(settings, bucket, store, self.expired, clock, log)
         self._clock = clock
         self._log = log
         self._shelves: dict[str, Shelf] = {}
+        self._shown: set[str] = set()
+        """Cameras whose figures are served."""
         self._stop = False
         self._call = threading.Event()
         self.cameras: tuple[str, ...] = ()
@@ -75,11 +80,15 @@ class Janitor:
 
     def start(self) -> None:
         self._thread.start()
+        if self.bucket is not None:
+            self.bucket.start()
 
     def stop(self, timeout_seconds: float) -> None:
         self._stop = True
         self._call.set()
         self._thread.join(timeout_seconds)
+        if self.bucket is not None:
+            self.bucket.stop()
 
     def make_room(self) -> None:
         """The next turn is due now. From any thread."""
@@ -101,9 +110,14 @@ class Janitor:
 
     def clean(self) -> None:
         """One turn. Raises OSError."""
-        mine = {*self.cameras, *self._forgotten()}
+        shown = mine = {*self.cameras, *self._forgotten()}
+        if self.bucket is not None:  # who else holds a camera does not see this disk
+            self.bucket.cameras = self.cameras
+            mine = {*mine, *FrameReader(self._root).cameras()}
         self._shelves = {
-            camera: self._shelves.get(camera) or Shelf(self._root, camera) for camera in mine
+            camera: self._shelves.get(camera)
+            or Shelf(self._root, camera, is_spool=self.bucket is not None)
+            for camera in mine
         }
         now = self._clock.now()
         there: list[Kept] = []
@@ -116,7 +130,6 @@ class Janitor:
                     raise Unavailable(f"epochs {', '.join(shelf.unread)} cannot be read")
         kept = self._confirmation.look(there, now)
         total, own = store_bytes(self._root), sum(each.bytes for each in kept)
-        (figures.STORE_BYTES if self._bucket is None else figures.SPOOL_BYTES).set(total)
         over = max(total - self._settings.root_gib * GIB, missing_room(self._root, LEAST_BYTES))
         wanted = max(over, missing_room(self._root, RESERVE_BYTES))
         share = own / total if total else 0  # the other workers do their part
@@ -135,12 +148,36 @@ class Janitor:
         for shelf in seen:
             with self._alone(shelf.folder.name):
                 self._remove_empty_epochs(shelf)
-        if self._bucket is not None:
-            for camera in mine | self._bucket.forgotten():
-                with self._alone(camera):
-                    self._bucket.clean(camera)
-            figures.STORE_BYTES.set(self._bucket.bytes)
+        if self.bucket is not None:
+            kept += [each for camera in mine for each in self.bucket.kept(camera)]
+        self._show(total)
+        self._show_archived(seen, shown, kept, now)
         self._losses.report(mine)
+
+    def _show(self, total_bytes: int) -> None:
+        if self.bucket is None:
+            figures.STORE_BYTES.set(total_bytes)
+        else:
+            figures.SPOOL_BYTES.set(total_bytes)
+            figures.SPOOL_QUOTA_BYTES.set(self._settings.spool_gib * GIB)
+            figures.STORE_BYTES.set(self.bucket.bytes)
+        figures.QUOTA_BYTES.set(self._settings.quota_gib * GIB)
+        disk = os.statvfs(self._root)
+        figures.DISK_FREE_BYTES.set(disk.f_bavail * disk.f_frsize)
+        figures.DISK_SIZE_BYTES.set(disk.f_blocks * disk.f_frsize)
+
+    def _show_archived(
+        self, seen: list[Shelf], cameras: set[str], kept: list[Kept], now: datetime
+    ) -> None:
+        """Of `cameras`, as far as they were `seen`: else it stays where it was, and grows old."""
+        for camera in self._shown - cameras:
+            figures.ARCHIVED_UP_TO.remove(camera)
+        self._shown = cameras
+        oldest = oldest_unarchived(kept)
+        for shelf in seen:
+            camera = shelf.folder.name
+            if camera in cameras and not shelf.unread:
+                figures.ARCHIVED_UP_TO.labels(camera).set(oldest.get(camera, now).timestamp())
 
     @contextmanager
     def _alone(self, camera: str) -> Iterator[None]:
@@ -159,14 +196,17 @@ class Janitor:
         unstored = [each for each in chosen if not each.stored]
         failure: OSError | None = None
         deleted = 0
+        expired: list[Kept] = []
         with self._losses.noted(reason, unstored):
             for each in chosen:
                 try:
                     self._shelves[each.camera].delete(each)
                     deleted += 1
+                    expired += [] if each.stored else [each]
                 except OSError as error:  # the others need not stay for it
                     failure = error
         figures.DELETED.labels(reason).inc(deleted)
+        self.expired.add(reason, expired, self._clock.now())
         tell = self._log.error if unstored and deleted else self._log.info
         tell(
             "fragments deleted",

@@ -86,6 +86,22 @@ class IndexLines:
                 return []
             place = Cursor(following, 0)
 
+    def within(self, place: Cursor, most: int) -> list[tuple[bytes, Cursor]]:
+        """As `after`, of the place's own epoch only."""
+        return self._lines_if_any(place, most) or []
+
+    def count(self, place: Cursor) -> int:
+        """How many lines of its epoch lie before a place; 0 if they cannot be read."""
+        try:
+            data = (self._folder / place.epoch / INDEX_NAME).read_bytes()
+        except OSError:
+            return 0
+        return data[: len(data) if place.offset == ALL else place.offset].count(b"\n")
+
+    def older(self, place: Cursor) -> list[str]:
+        """Epochs before that of a place. Raises Unavailable."""
+        return [each for each in self._reader.epochs(self._camera) if each < place.epoch]
+
     def _lines_if_any(self, place: Cursor, most: int) -> list[tuple[bytes, Cursor]] | None:
         """Lines behind a place; None if its epoch's folder has been removed."""
         try:

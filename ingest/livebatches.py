@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from ingest import figures
+from ingest.traces import FragmentTraces
 from shared.link import Link
 from shared.messages import Batch, Fragment
 from shared.topology import FRAMES, batch_key
@@ -22,7 +23,8 @@ MOST: Final = 64
 class LiveBatches:
     """Of all cameras. `say` is called from the threads of the captures."""
 
-    def __init__(self) -> None:
+    def __init__(self, traces: FragmentTraces | None = None) -> None:
+        self._traces = traces
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._open: dict[str, list[Batch]] = {}
@@ -39,7 +41,7 @@ class LiveBatches:
             if self._link is None:
                 figures.UNSENT_BATCHES.labels(batch.camera).inc()
             else:
-                _publish(self._link, batch)
+                self._publish(self._link, batch)
 
     def resume(self, link: Link, cameras: Set[str]) -> None:
         """There is a new session; `cameras` are those that are recorded here."""
@@ -49,12 +51,16 @@ class LiveBatches:
                 del self._open[gone]
             for batches in self._open.values():
                 for batch in batches if len(batches) < MOST else ():
-                    _publish(link, batch)
+                    self._publish(link, batch)
 
     def pause(self) -> None:
         """The session has ended."""
         with self._lock:
             self._link = None
+
+    def _publish(self, link: Link, batch: Batch) -> None:
+        headers = None if self._traces is None else self._traces.of_batch(batch)
+        link.publish(FRAMES, batch_key(batch.camera), batch.to_body(), headers=headers)
 
 
 def whole(fragment: Fragment, now: datetime) -> Batch:
@@ -72,7 +78,3 @@ def whole(fragment: Fragment, now: datetime) -> Batch:
         written_at=now,
         stream=fragment.stream,
     )
-
-
-def _publish(link: Link, batch: Batch) -> None:
-    link.publish(FRAMES, batch_key(batch.camera), batch.to_body())

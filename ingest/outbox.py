@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ingest.lines import ALL, Cursor, IndexLines, write_cursor
+from ingest.traces import FragmentTraces, Headers, OnResult
 from shared.clock import Clock
 from shared.errors import Unavailable
 from shared.link import Link
@@ -44,6 +45,7 @@ class Outbox:
         clock: Clock,
         log: Log,
         limit: Callable[[], Cursor] | None = None,
+        traces: FragmentTraces | None = None,
     ) -> None:
         """`limit` says up to which place lines may be published; without it, all of them."""
         self._folder = root / camera
@@ -51,6 +53,7 @@ class Outbox:
         self._clock = clock
         self._log = log
         self._limit = limit
+        self._traces = traces
         self._lines = IndexLines(root, camera, clock, log)
         self._lock = threading.Lock()
         self._cursor = self._lines.load(CURSOR_NAME)
@@ -125,8 +128,12 @@ class Outbox:
         with self._lock:
             self._position = after
             self._sent.append(sent)
+        headers: Headers | None = None
+        on_result: OnResult = partial(self._result, sent)
+        if self._traces is not None:
+            headers, on_result = self._traces.of_line(self._camera, after.epoch, line, on_result)
         link.publish_confirmed(
-            FRAMES, fragment_key(self._camera), line, on_result=partial(self._result, sent)
+            FRAMES, fragment_key(self._camera), line, headers=headers, on_result=on_result
         )
 
     def _result(self, sent: _Sent, good: bool) -> None:

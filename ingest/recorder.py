@@ -21,13 +21,11 @@ from ingest.open import open_feed
 from ingest.outbox import Outbox
 from ingest.pulse import Pulse
 from ingest.recording import BrokenEpoch, Outlets
+from ingest.remote import Remote
 from ingest.sampling import Sampler
-from ingest.spool import Spool
-from ingest.uploads import Uploads
-from shared.bucketframes import BucketFrames
+from ingest.traces import FragmentTraces
 from shared.config import CameraSettings
 from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
-from shared.framestore import FrameReader
 from shared.link import Link
 from shared.messages import Batch, EpochEnd, Event, Fragment, Stage
 from shared.objectstore import ObjectStore
@@ -53,7 +51,8 @@ class Recorder:
         self._settings = context.settings
         self._log = context.log
         self._root = context.settings.frames.root
-        self._live = LiveBatches()
+        self._traces = None if context.tracer is None else FragmentTraces(context.tracer)
+        self._live = LiveBatches(self._traces)
         self.link: Link | None = None
         self.captures: dict[str, Capture] = {}
         self._outboxes: dict[str, Outbox] = {}
@@ -67,19 +66,30 @@ class Recorder:
         """Cameras whose outbox must not wait for the next gathering."""
         self._spared: list[tuple[float, BrokenEpoch]] = []
         """Epochs that a leaver still writes, and when (monotonic) they are closed for it."""
-        self.departures = Departures(self._root, context.clock, self._log)
         self._check()
         store = ObjectStore(self._settings.archive)
-        bucket, self._uploads, self._spool = None, None, None
         place = self._settings.frames.bucket
+        self._remote: Remote | None = None
         if place is not None:
-            bucket = BucketFrames(self._settings.archive, place)
-            self._uploads = Uploads(self._root, bucket, self._on_uploaded, context.clock, self._log)
-            self._spool = self._take_spool()
-            for camera in FrameReader(self._root).cameras():  # what an earlier run has left
+            self._remote = Remote(
+                self._settings, place, self._on_uploaded, context.clock, self._log
+            )
+            for camera in self._remote.cameras():
                 self._outboxes[camera] = self._outbox(camera)
+        self.departures = Departures(
+            self._root,
+            context.clock,
+            self._log,
+            None if self._remote is None else self._remote.newest,
+        )
         self._index = Index(self._root, self._on_line, context.clock, self._log)
-        self._janitor = Janitor(self._settings, store, context.clock, self._log, bucket)
+        self._janitor = Janitor(
+            self._settings,
+            store,
+            context.clock,
+            self._log,
+            None if self._remote is None else self._remote.frames,
+        )
         self.pulse = Pulse(context.clock, self._settings.broker.heartbeat_seconds)
         self._surroundings = Surroundings(
             root=self._root,
@@ -104,19 +114,9 @@ class Recorder:
         for camera in self._settings.cameras:
             camera.password()
 
-    def _take_spool(self) -> Spool:
-        try:
-            spool = Spool(self._root, self._log)
-            spool.take()
-        except OSError as error:
-            raise Misconfigured(
-                f"frames.spool: {self._root} cannot be used ({error.strerror})"
-            ) from error
-        return spool
-
     def start(self) -> None:
         """Start the threads that serve all captures."""
-        for thread in (self._index, self._janitor, self.pulse, self._uploads):
+        for thread in (self._index, self._janitor, self.pulse, self._remote):
             if thread is not None:
                 thread.start()
 
@@ -129,8 +129,8 @@ class Recorder:
                 self._context.health.set(camera, self._states[camera])
         for camera in self.departures.turn():
             self._forget(camera)
-        if self._uploads is not None:
-            self._context.health.set("frames", self._uploads.trouble)
+        if self._remote is not None:
+            self._context.health.set("frames", self._remote.uploads.trouble)
         self._close_spared()
         self._tell_again()
 
@@ -170,8 +170,9 @@ class Recorder:
         return capture
 
     def _outbox(self, camera: str) -> Outbox:
-        limit = None if self._uploads is None else partial(self._uploads.cursor, camera)
-        return Outbox(self._root, camera, self._context.clock, self._log, limit)
+        limit = None if self._remote is None else partial(self._remote.uploads.cursor, camera)
+        clock, log = self._context.clock, self._log
+        return Outbox(self._root, camera, clock, log, limit, self._traces)
 
     def hand_over(self, camera: str, reason: str) -> bool:
         """Let a camera's capture record on while its seat is freed for another worker.
@@ -183,7 +184,8 @@ class Recorder:
             return False
         del self.captures[camera]
         self._samplers.pop(camera, None)
-        self._close_outbox(camera)
+        if self._remote is None:  # else the next holder does not see what is left to be said
+            self._close_outbox(camera)
         return True
 
     def _close_outbox(self, camera: str) -> None:
@@ -215,17 +217,18 @@ class Recorder:
         outboxes = list(self._outboxes.values())
         self.stop_captures(list(self.captures), "ingest was stopped")
         self.departures.finish(STOP_SECONDS)
-        outboxes += [self._outbox(camera) for camera in self.departures.unfollowed]
+        unsaid = self.departures.unfollowed - self._outboxes.keys()
+        outboxes += [self._outbox(camera) for camera in unsaid]
         if not self._index.stop(STOP_SECONDS):
             self._log.warning("index not worked off, left to recovery", action="index.unfinished")
-        if self._uploads is not None and not self._uploads.finish(STOP_SECONDS):
+        if self._remote is not None and not self._remote.uploads.finish(STOP_SECONDS):
             self._log.warning("spool not worked off, left to the next", action="upload.unfinished")
         if self.link is not None:
             self._say_the_rest(self.link, outboxes)
         self.pulse.stop()
         self._janitor.stop(1.0)
-        if self._spool is not None:
-            self._spool.close()
+        if self._remote is not None:
+            self._remote.stop()
 
     # -- outboxes -----------------------------------------------------------------------------
 
@@ -276,23 +279,30 @@ class Recorder:
     def _on_batch(self, batch: Batch) -> None:
         figures.BYTES.labels(batch.camera).inc(batch.bytes)
         figures.FRAMES.labels(batch.camera).inc(batch.frames)
-        if self._uploads is None:
+        if self._remote is None:
             self._live.say(batch)
 
     def _on_line(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, Fragment):
             figures.FRAGMENTS.labels(record.camera).inc()
-        if self._uploads is None:
+            if self._traces is not None:
+                self._traces.written(record)
+        if self._remote is None:
             self._is_readable(record)
         else:
-            self._uploads.add(record)
+            self._remote.uploads.add(record)
 
     def _on_uploaded(self, record: Fragment | EpochEnd) -> None:
         """It lies in the bucket: others can read it now. Fragments are the batches there."""
         now = self._context.clock.now()
-        if isinstance(record, Fragment) and (now - record.ends_at).total_seconds() < LIVE_SECONDS:
+        if isinstance(record, EpochEnd):
+            self._is_readable(record)
+            return
+        if self._janitor.bucket is not None:
+            self._janitor.bucket.tell(record)
+        if (now - record.ends_at).total_seconds() < LIVE_SECONDS:
             self._live.say(whole(record, now))
-        self._is_readable(record)
+            self._is_readable(record)  # what is older is not worth a look: others are waiting
 
     def _is_readable(self, record: Fragment | EpochEnd) -> None:
         if isinstance(record, EpochEnd):
@@ -304,7 +314,9 @@ class Recorder:
         sample = sampler.add(record)
         if sample is not None and link is not None:
             figures.SAMPLES.labels(record.camera).inc()
-            link.publish(FRAMES, sample_key(record.camera), sample.to_body(), persistent=True)
+            headers = None if self._traces is None else self._traces.of_sample(sample)
+            key = sample_key(record.camera)
+            link.publish(FRAMES, key, sample.to_body(), headers=headers, persistent=True)
 
     def _tell(self, camera: str, event: str, detail: dict[str, str | int | float]) -> None:
         self._told[camera] = (event, detail)
@@ -317,6 +329,8 @@ class Recorder:
             self._tell_at = now + TELL_SECONDS
             for camera in self.captures.keys() & self._told.keys():
                 self._publish(camera, *self._told[camera])
+            for camera, expired in self._janitor.expired.news(self._context.clock.now()).items():
+                self._publish(camera, "expired", expired.detail())
 
     def _publish(self, camera: str, event: str, detail: dict[str, str | int | float]) -> None:
         link = self.link

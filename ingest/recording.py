@@ -145,7 +145,7 @@ class Recording:
         try:
             mux(packet, place)
         except CannotCarry as error:
-            figures.DROPPED.labels(self._camera, "damaged").inc()
+            figures.DROPPED.labels(self._camera, figures.DAMAGED).inc()
             self._damaged += 1
             if self._damaged > MOST_DAMAGED:
                 raise SourceFailed(f"the packets cannot be carried: {error}") from error
@@ -178,7 +178,7 @@ class Recording:
         try:
             write()
         except CannotCarry:  # there is no key frame in it: what follows cannot be decoded
-            figures.DROPPED.labels(self._camera, "damaged").inc(fragment.muxed_frames)
+            figures.DROPPED.labels(self._camera, figures.DAMAGED).inc(fragment.muxed_frames)
             fragment.discard()
             self._open = None
 

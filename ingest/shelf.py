@@ -38,11 +38,19 @@ class _Epoch:
     fragments: dict[int, Kept] = field(default_factory=dict)
     end: EpochEnd | None = None
 
+    def leave_only(self, names: set[str]) -> None:
+        """Forget fragments whose files are not there any more."""
+        gone = [number for number in self.fragments if f"{number:06d}.ts" not in names]
+        for number in gone:
+            del self.fragments[number]
+
 
 class Shelf:
     """The fragments of one camera."""
 
-    def __init__(self, root: Path, camera: str) -> None:
+    def __init__(self, root: Path, camera: str, *, is_spool: bool = False) -> None:
+        """From a spool files go behind our back, when they are uploaded."""
+        self._is_spool = is_spool
         self.folder = root / camera
         self._camera = camera
         self._reader = FrameReader(root)
@@ -62,6 +70,8 @@ class Shelf:
         for name, epoch in self._epochs.items():
             try:
                 self._read_on(name, epoch)
+                if self._is_spool:
+                    epoch.leave_only(_files(self.folder / name))
             except OSError as error:
                 self.unread[name] = str(error.strerror)
             kept += epoch.fragments.values()

@@ -16,6 +16,7 @@ from shared.errors import BadMessage
 from shared.identity import day_prefix, stamp
 from shared.messages import CameraId, EpochId, FragmentNumber, Sample, ShortText
 from shared.observation import Observation, View
+from shared.tracing import TraceId
 
 SOFTWARE: Final = f"cradle {version('cradle')}"
 
@@ -74,6 +75,7 @@ class Result(ResultPart):
     picture_key: str = Field(description="Key of the picture that changed most, masks drawn.")
     picture_at: AwareDatetime = Field(description="When that picture was taken, UTC.")
     worker: ShortText = Field(description="Name of the worker.")
+    trace_id: TraceId | None = Field(None, description="Trace that tells how it came, if any.")
     software: str = Field(description="Name and version of what wrote it.")
 
     def to_body(self) -> bytes:

@@ -15,25 +15,39 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 from typing import Final, NoReturn
 
 from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings, Settings
-from shared.createonly import CreateOnlyPool
-from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Refused
+from shared.createonly import RETRIES, CreateOnlyPool
+from shared.errors import (
+    AlreadyExists,
+    BadFragment,
+    BadMessage,
+    FragmentGone,
+    Misconfigured,
+    Refused,
+    StoreUnavailable,
+)
 from shared.framestore import EpochIndex, FrameReader, FrameStore, check_path
-from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
-from shared.messages import EpochEnd, Fragment, read_archive_message
+from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN, fragment_path
+from shared.messages import MAX_FRAGMENT_BYTES, EpochEnd, Fragment, read_archive_message
 from shared.objectstore import ObjectStore, StoredObject
 
 RECORD: Final = "record"
 """Name of the metadata; S3 allows 2 kB of it, a fragment's line has some 500 bytes."""
 READ_SECONDS: Final = 10.0
 """A fragment is small, and live waits for it."""
+EARLY: Final = "early"
+"""Name of the metadata of what was put before its turn: the number that was to come first."""
 LOOKERS: Final = 8
 """Records that are asked for at once."""
+PORTION: Final = 4 * LOOKERS
+"""What is handed to them at once: at an exit no more must be worked off."""
 KEPT_FRAGMENTS: Final = 8
 KEPT_BYTES: Final = 64 * 1024 * 1024
 """A fragment is fetched whole and goes into a pipe bit by bit: so much is kept meanwhile."""
@@ -45,11 +59,26 @@ _END_BYTES: Final = 4096
 class BucketFrames:
     """Reads, writes and deletes. Safe to use from many threads."""
 
-    def __init__(self, archive: ArchiveSettings, place: BucketPlace) -> None:
+    ends_are_final: Final = False
+
+    def __init__(
+        self,
+        archive: ArchiveSettings,
+        place: BucketPlace,
+        read_seconds: float = READ_SECONDS,
+        retries: int = RETRIES,
+    ) -> None:
         """Connects to nothing yet. Raises Misconfigured."""
         self._prefix = place.prefix
-        pool = CreateOnlyPool(place.bucket, READ_SECONDS)
-        self.store = ObjectStore(archive, place.bucket, named="frames.url", pool=pool)
+        pool = CreateOnlyPool(place.bucket, read_seconds, retries)
+        self.store = ObjectStore(
+            archive,
+            place.bucket,
+            named="frames.url",
+            pool=pool,
+            part_bytes=MAX_FRAGMENT_BYTES,  # nobody aborts what a kill leaves of an upload in parts
+        )
+        self._most_kept = max(KEPT_FRAGMENTS, archive.conversions + 2)
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
@@ -60,7 +89,8 @@ class BucketFrames:
         """As `FrameStore` says."""
         check_path(path)
         try:
-            data = self.store.read_range(self._prefix + path, offset, length)
+            with _patience():
+                data = self.store.read_range(self._prefix + path, offset, length)
         except Refused as error:
             raise BadFragment(f"{path}: {error}") from error
         if data is None:
@@ -81,7 +111,7 @@ class BucketFrames:
             data = self.fetch(path)
             with self._lock:
                 self._kept[path] = data
-                while len(self._kept) > KEPT_FRAGMENTS or (
+                while len(self._kept) > self._most_kept or (
                     len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES
                 ):
                     self._kept.popitem(last=False)
@@ -92,7 +122,8 @@ class BucketFrames:
     def fetch(self, path: str) -> bytes:
         """All of a fragment. Raises FragmentGone, BadMessage, StoreUnavailable."""
         check_path(path)
-        data = self.store.read(self._prefix + path, limit_bytes=1 << 30)
+        with _patience():
+            data = self.store.read(self._prefix + path, limit_bytes=MAX_FRAGMENT_BYTES)
         if data is None:
             _gone(path)
         return data
@@ -101,33 +132,44 @@ class BucketFrames:
         """As `FrameStore` says. One listing, however many there are."""
         for path in paths:
             check_path(path)
-        if len(paths) == 1:
-            found = self.store.stat(self._prefix + paths[0])
-            return [None if found is None else found.bytes]
         there: dict[str, int] = {}
-        for folder in {path.rpartition("/")[0] for path in paths}:
-            there |= {each.key: each.bytes for each in self.store.list(f"{self._prefix}{folder}/")}
+        with _patience():
+            if len(paths) == 1:
+                found = self.store.stat(self._prefix + paths[0])
+                return [None if found is None else found.bytes]
+            for folder in {path.rpartition("/")[0] for path in paths}:
+                listed = self.store.list(f"{self._prefix}{folder}/")
+                there |= {each.key: each.bytes for each in listed}
         return [there.get(self._prefix + path) for path in paths]
 
     def cameras(self) -> list[str]:
         """As `FrameStore` says."""
-        return _matching(self.store.folders(self._prefix), CAMERA_PATTERN)
+        with _patience():
+            return _matching(self.store.folders(self._prefix), CAMERA_PATTERN)
 
     def epochs(self, camera: str) -> list[str]:
         """As `FrameStore` says."""
-        return _matching(self.store.folders(f"{self._prefix}{camera}/"), EPOCH_PATTERN)
+        with _patience():
+            return _matching(self.store.folders(f"{self._prefix}{camera}/"), EPOCH_PATTERN)
 
     def names(self, camera: str, epoch: str) -> frozenset[str]:
         """As `FrameStore` says: a bucket that answers is certain."""
-        return frozenset(each.key.rpartition("/")[2] for each in self._list(camera, epoch))
+        with _patience():
+            return frozenset(each.key.rpartition("/")[2] for each in self._list(camera, epoch))
 
     def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
         """As `FrameStore` says."""
         names = self.names(camera, epoch)
         numbers = sorted(number for name in names if (number := fragment_number(name)) is not None)
         wanted = [number for number in numbers if number not in known]
+        described = self._describe(fragment_path(camera, epoch, each) for each in wanted)
+        there = set(numbers)
         return EpochIndex(
-            fragments=tuple(self.records(f"{camera}/{epoch}/{each:06d}.ts" for each in wanted)),
+            fragments=tuple(
+                record
+                for record, early in described
+                if all(each in there or each in known for each in range(early, record.fragment))
+            ),
             end=self._end(camera, epoch, names),
             bytes=0,
             torn=False,
@@ -137,20 +179,35 @@ class BucketFrames:
     def records(self, paths: Iterable[str]) -> list[Fragment]:
         """What is said of fragments, in order; those that are gone meanwhile, or of which nothing
         can be read, are left out. Raises StoreUnavailable."""
-        return [each for each in self._lookers.map(self._record, paths) if each is not None]
+        return [record for record, _ in self._describe(paths)]
 
-    def _record(self, path: str) -> Fragment | None:
-        found = self.store.stat(self._prefix + path)
+    def _describe(self, paths: Iterable[str]) -> Iterator[tuple[Fragment, int]]:
+        """Each with the first number that had to come before it."""
+        rest = iter(paths)
+        while portion := list(islice(rest, PORTION)):
+            yield from (each for each in self._lookers.map(self._record, portion) if each)
+
+    def _record(self, path: str) -> tuple[Fragment, int] | None:
+        with _patience():
+            found = self.store.stat(self._prefix + path)
         try:
             record = None if found is None else parse_record(found)
         except BadMessage:
             return None  # a foreign object: nobody's business here
-        return record if record is not None and record.path == path else None
+        if found is None or record is None or record.path != path:
+            return None
+        early = found.metadata.get(EARLY, "")
+        return record, int(early) if early.isdecimal() else record.fragment
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self._lookers.shutdown(wait=False, cancel_futures=True)
 
     def _end(self, camera: str, epoch: str, names: Iterable[str]) -> EpochEnd | None:
         ends = sorted((count, name) for name in names if (count := end_count(name)) is not None)
         for _, name in reversed(ends):
-            data = self.store.read(f"{self._prefix}{camera}/{epoch}/{name}", _END_BYTES)
+            with _patience():
+                data = self.store.read(f"{self._prefix}{camera}/{epoch}/{name}", _END_BYTES)
             try:
                 end = read_archive_message(data or b"")
             except BadMessage:
@@ -161,7 +218,7 @@ class BucketFrames:
 
     def used_bytes(self) -> int:
         """As `FrameStore` says. Lists the whole bucket."""
-        return sum(each.bytes for each in self.store.list(self._prefix))
+        return sum(each.bytes for each in self.store.list(self._prefix) if each.key.endswith(".ts"))
 
     def of_camera(self, camera: str) -> list[StoredObject]:
         """All that lies there of a camera; keys are relative to the store. Raises Unavailable."""
@@ -175,16 +232,19 @@ class BucketFrames:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def put(self, record: Fragment, data: bytes) -> None:
+    def put(self, record: Fragment, data: bytes, early_from: int | None = None) -> None:
         """Store a fragment; with it, it is closed. It may be there already.
 
-        Raises AlreadyExists if other bytes are, StoreUnavailable, Misconfigured.
+        It is `early_from` where fragments from that number on are to come before it: it can be
+        read at once, and is in the index when those are there. Raises AlreadyExists if other bytes
+        are, StoreUnavailable, Misconfigured.
         """
+        early = {} if early_from is None else {EARLY: str(early_from)}
         self.store.create_bytes(
             self._prefix + record.path,
             data,
             content_type="video/mp2t",
-            metadata={RECORD: base64.b64encode(record.to_body()).decode()},
+            metadata={RECORD: base64.b64encode(record.to_body()).decode(), **early},
         )
 
     def put_end(self, end: EpochEnd) -> None:
@@ -198,6 +258,10 @@ class BucketFrames:
     def remove(self, path: str) -> None:
         """Delete what lies under a path that is relative to the store. Raises StoreUnavailable."""
         self.store.remove(self._prefix + path)
+
+    def remove_all(self, paths: Iterable[str]) -> None:
+        """Delete all of these, many at once. Raises StoreUnavailable."""
+        self.store.remove_all(self._prefix + path for path in paths)
 
 
 def open_frames(settings: Settings) -> FrameStore:
@@ -230,6 +294,16 @@ def parse_record(found: StoredObject) -> Fragment:
     if not isinstance(record, Fragment) or record.bytes != found.bytes:
         raise BadMessage(f"{found.key}: its metadata speaks of something else")
     return record
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """A reader waits where the store refuses its key: one is changed while stages run, and nothing
+    that was recorded may be given up for it. Whoever writes there tells people."""
+    try:
+        yield
+    except Misconfigured as error:
+        raise StoreUnavailable(str(error)) from error
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:

@@ -33,6 +33,7 @@ from shared.messages import CameraId, Stage
 from shared.section import Section
 from shared.source import SourceAddress, file_path, parse_source, split_address
 from shared.topology import ArchiveQueue
+from shared.tracingsettings import TracingSettings
 from shared.viewersettings import ViewerSettings
 
 Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
@@ -368,6 +369,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = Field(MetricsSettings(), description="Health and figures.")
     seats: SeatSettings = Field(SeatSettings(), description="Sharing of cameras between replicas.")
     log: LogSettings = Field(LogSettings(), description="Logs on standard output.")
+    tracing: TracingSettings = Field(TracingSettings(), description="Spans for a collector.")
     cameras: list[CameraSettings] = Field([], description="The rooms.")
 
     @classmethod
@@ -399,6 +401,18 @@ class Settings(BaseSettings):
             for other, key in ((self.archive.bucket, "archive.bucket"), (frames, "frames.url")):
                 if live.bucket == (other.bucket if isinstance(other, BucketPlace) else other):
                     raise ValueError(f"live.url: needs a bucket of its own, not that of {key}")
+        return self
+
+    @model_validator(mode="after")
+    def _frames_lie_apart(self) -> Self:
+        frames = self.frames.bucket
+        if frames is not None and frames.bucket == self.archive.bucket:
+            root = frames.prefix.partition("/")[0]
+            if root in {"", "analysis", "budget", "clips", "custody", "holds", "probe"}:
+                raise ValueError(
+                    "frames.url: needs a prefix of its own in the archive's bucket, such as"
+                    f" s3://{frames.bucket}/frames"
+                )
         return self
 
     @model_validator(mode="after")

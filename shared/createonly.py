@@ -43,8 +43,10 @@ class CreateOnlyPool(ImpatientPool):
     Not the PUT of a part or of the bucket itself: neither creates an object.
     """
 
-    def __init__(self, bucket: str, read_seconds: float = READ_SECONDS) -> None:
-        super().__init__(read_seconds)
+    def __init__(
+        self, bucket: str, read_seconds: float = READ_SECONDS, retries: int = RETRIES
+    ) -> None:
+        super().__init__(read_seconds, retries)
         self._bucket = bucket
         self._undecided: set[str] = set()
 

@@ -17,7 +17,7 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from shared.errors import BadFragment, BadMessage, FragmentGone, Unavailable
 from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
@@ -71,6 +71,11 @@ class FragmentReader(Protocol):
 class FrameStore(FragmentReader, Protocol):
     """What its readers ask of a frame store. Safe to use from many threads."""
 
+    @property
+    def ends_are_final(self) -> bool:
+        """Nothing more is closed of an epoch that has its end, and no other end follows."""
+        ...
+
     def cameras(self) -> list[str]:
         """Cameras that have something here, sorted."""
         ...
@@ -103,6 +108,8 @@ def check_path(path: str) -> None:
 
 class FrameReader:
     """Reads fragments of a `file://` frame store. Safe to use from many threads."""
+
+    ends_are_final: Final = True
 
     def __init__(self, root: Path) -> None:
         self._root = root

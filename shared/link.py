@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -38,10 +38,12 @@ from shared.errors import (
 )
 from shared.log import redact
 from shared.topology import EXCHANGES, LOST, Queue
+from shared.tracing import TRACEPARENT, context_in
 
 CALL_TIMEOUT_SECONDS = 10.0
 BLOCKED_TIMEOUT_SECONDS = 30.0
 CLOSE_TIMEOUT_SECONDS = 3.0
+NOT_FOUND = 404
 UNSENT_LIVE_LIMIT = 1_000
 """Live messages that wait for the I/O thread; beyond this they are dropped: live is never old."""
 
@@ -53,6 +55,10 @@ T = TypeVar("T")
 Headers = Mapping[str, str | int]
 _Unsent = tuple[str, str, bytes, Any]
 """Exchange, routing key, body and properties, as they are published."""
+
+
+class _NotThere(Unavailable):
+    """No queue or exchange has this name."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class Link:
     # -- life ---------------------------------------------------------------------------------
 
     def open(self, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
-        """Connect and declare the exchanges.
+        """Connect, and declare the exchanges unless they are there.
 
         Raises Unavailable if the broker is away, Misconfigured if it refuses us.
         """
@@ -255,22 +261,33 @@ class Link:
         with self._declare_lock:
             return self.wait_for(start)
 
-    def _declare(self, queue: Queue, done: "Future[QueueState]") -> None:
+    def look_at(self, queue: Queue) -> QueueState | None:
+        """As `declare`, but makes nothing and needs no right; None if the queue is not there."""
+        start: Callable[[Future[QueueState]], None] = partial(self._declare, queue, passive=True)
+        with self._declare_lock:
+            try:
+                return self.wait_for(start)
+            except _NotThere:
+                return None
+
+    def _declare(self, queue: Queue, done: "Future[QueueState]", *, passive: bool = False) -> None:
         self._declaring = done
         if self._control is not None and self._control.is_open:
-            self._declare_on(self._control, queue, done)
+            self._declare_on(self._control, queue, done, passive)
             return
 
         def opened(channel: Any) -> None:
             self._control = channel
             channel.add_on_close_callback(self._control_closed)
             channel.add_callback(self._nothing_to_get, [pika.spec.Basic.GetEmpty], one_shot=False)
-            self._declare_on(channel, queue, done)
+            self._declare_on(channel, queue, done, passive)
 
         self._connections["consume"].channel(on_open_callback=opened)
 
-    def _declare_on(self, channel: Any, queue: Queue, done: "Future[QueueState]") -> None:
-        left = list(queue.bindings)
+    def _declare_on(
+        self, channel: Any, queue: Queue, done: "Future[QueueState]", passive: bool
+    ) -> None:
+        left = [] if passive else list(queue.bindings)
         state: list[QueueState] = []
 
         def next_binding(_frame: Any) -> None:
@@ -286,7 +303,11 @@ class Link:
             next_binding(frame)
 
         channel.queue_declare(
-            queue.name, durable=True, arguments=dict(queue.arguments), callback=declared
+            queue.name,
+            passive=passive,
+            durable=True,
+            arguments=dict(queue.arguments),
+            callback=declared,
         )
 
     def _control_closed(self, _channel: Any, reason: Exception) -> None:
@@ -407,6 +428,8 @@ class Link:
             "x-cradle-worker": self._name,
             "x-cradle-lost-at": SystemClock().now().isoformat(timespec="milliseconds"),
         }
+        if context_in(delivery.headers) is not None:  # it goes on when the message is sent again
+            headers[TRACEPARENT] = delivery.headers[TRACEPARENT]
 
         def confirmed(good: bool) -> None:
             if good:
@@ -547,11 +570,31 @@ class Link:
     def _live_opened(self, channel: Any) -> None:
         channel.add_on_close_callback(self._publish_channel_closed)
         self._live = channel
-        self._connections["publish"].channel(on_open_callback=self._confirmed_opened)
+        self._connections["publish"].channel(on_open_callback=self._look_for_exchanges)
 
-    def _confirmed_opened(self, channel: Any) -> None:
-        channel.add_on_close_callback(self._publish_channel_closed)
+    def _look_for_exchanges(self, channel: Any) -> None:
+        """Make the exchanges only if one is missing: for looking a user needs no right."""
         left = list(EXCHANGES)
+
+        def next_exchange(_frame: Any) -> None:
+            if left:
+                channel.exchange_declare(left.pop(), passive=True, callback=next_exchange)
+            else:
+                channel.close()
+
+        def closed(_channel: Any, reason: Exception) -> None:
+            connection = self._connections["publish"]
+            if connection.is_open:
+                missing = EXCHANGES if getattr(reason, "reply_code", 0) == NOT_FOUND else ()
+                opened = partial(self._confirmed_opened, missing)
+                connection.channel(on_open_callback=opened)
+
+        channel.add_on_close_callback(closed)
+        next_exchange(None)
+
+    def _confirmed_opened(self, missing: Sequence[str], channel: Any) -> None:
+        channel.add_on_close_callback(self._publish_channel_closed)
+        left = list(missing)
 
         def next_exchange(_frame: Any) -> None:
             if left:
@@ -641,7 +684,9 @@ def _translate_channel(reason: BaseException) -> Exception:
             f"a queue on the broker was made with other arguments ({_words(reason)}); stop the "
             "workers, let the queue run empty and delete it with `rabbitmqctl delete_queue NAME`"
         )
-    if code == 404 and "NOT_FOUND - no " not in _words(reason):  # it is there, and out of reach
+    if code == NOT_FOUND and "NOT_FOUND - no " in _words(reason):
+        return _NotThere(_words(reason))
+    if code == NOT_FOUND:  # it is there, and out of reach
         return QueueAway(f"a node of the broker is away: {_words(reason)}")
     return Unavailable(f"the broker closed a channel: {_words(reason)}")
 

@@ -26,7 +26,8 @@ class LiveStore(ObjectStore):
 
     def replace(self, key: str, data: bytes, *, content_type: str) -> None:
         """Write an object, whatever was there. Raises StoreUnavailable, Misconfigured."""
+        whole = max(PART_BYTES, len(data))  # one request: nobody here aborts parts of who died
         with self._translated():
             self._client.put_object(
-                self._bucket, key, io.BytesIO(data), len(data), content_type, part_size=PART_BYTES
+                self._bucket, key, io.BytesIO(data), len(data), content_type, part_size=whole
             )

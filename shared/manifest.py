@@ -29,6 +29,7 @@ from shared.messages import (
     ShortText,
     StreamParameters,
 )
+from shared.tracing import TraceId
 
 MAX_MANIFEST_BYTES = 8 * 1024 * 1024
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -103,6 +104,7 @@ class Manifest(ManifestPart):
     stream: StreamParameters = Field(description="Parameters of the epoch.")
     fragments: list[ArchivedFragment] = Field(min_length=1, description="All of them, in order.")
     gaps: list[Gap] = Field(description="Before and inside the clip, where known.")
+    trace_id: TraceId | None = Field(None, description="Trace that tells how it came, if any.")
     software: str = Field(description="Name and version of what wrote it.")
     created_at: AwareDatetime = Field(description="When it was committed, UTC.")
 

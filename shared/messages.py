@@ -8,7 +8,7 @@ outside the store or into another camera's folder.
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -28,6 +28,8 @@ from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN, fragment_path
 SCHEMA: Final = 1
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_FRAGMENT_BYTES = 1024 * 1024 * 1024
+MAX_SESSIONS: Final = 500
+"""In one message."""
 
 CameraId = Annotated[str, StringConstraints(pattern=rf"^{CAMERA_PATTERN}$")]
 Moment = Annotated[
@@ -177,12 +179,36 @@ class Event(Message):
         return f"{self.stage}.{self.camera}.{self.event}"
 
 
+class EndedSession(BaseModel):
+    """A log-in to the page that was ended before its time."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the session's id: whoever reads this can do nothing with it."
+    )
+    forget_at: Moment = Field(description="When it would have ended by itself, UTC.")
+
+
+class SessionsEnded(Message):
+    """Log-outs, told by one replica of the page to all others; about no camera."""
+
+    kind: Literal["sessions-ended"] = "sessions-ended"
+    worker: ShortText = Field(description="Name of the replica.")
+    sessions: list[EndedSession] = Field(max_length=MAX_SESSIONS, description="Which.")
+
+    routing_key: ClassVar[str] = f"{Stage.VIEWER}.sessions.ended"
+
+
 ArchiveMessage = Annotated[Fragment | EpochEnd, Field(discriminator="kind")]
 
 _archive = TypeAdapter[Fragment | EpochEnd](ArchiveMessage)
 _batch = TypeAdapter(Batch)
 _sample = TypeAdapter(Sample)
 _event = TypeAdapter(Event)
+_told = TypeAdapter[Event | SessionsEnded](
+    Annotated[Event | SessionsEnded, Field(discriminator="kind")]
+)
 
 
 def _read(adapter: TypeAdapter[Any], body: bytes) -> Any:
@@ -217,4 +243,10 @@ def read_sample(body: bytes) -> Sample:
 def read_event(body: bytes) -> Event:
     """A message of `cradle.events`. Raises BadMessage."""
     message: Event = _read(_event, body)
+    return message
+
+
+def read_told(body: bytes) -> Event | SessionsEnded:
+    """A message of `cradle.events`, for the page. Raises BadMessage."""
+    message: Event | SessionsEnded = _read(_told, body)
     return message

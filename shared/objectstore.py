@@ -15,7 +15,7 @@ One `ObjectStore` serves all threads of a process.
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ from xml.etree.ElementTree import ParseError
 
 from minio import Minio
 from minio.datatypes import Part
+from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, MaxRetryError
 
@@ -96,10 +97,12 @@ class ObjectStore:
         *,
         named: str = "archive.bucket",
         pool: ImpatientPool | None = None,
+        part_bytes: int = PART_BYTES,
     ) -> None:
         """Connects to nothing yet. Raises Misconfigured.
 
-        `bucket` is another one than the archive's, which the configuration names in `named`.
+        `bucket` is another one than the archive's, which the configuration names in `named`. What
+        is larger than `part_bytes` goes in parts, which may be left over.
         """
         for name, value in (
             ("access_key", settings.access_key),
@@ -111,6 +114,7 @@ class ObjectStore:
         self._where = f"object store {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._bucket = bucket or settings.bucket
         self._named = named
+        self._part_bytes = part_bytes
         try:
             self._client = Minio(
                 parts.netloc,
@@ -286,6 +290,14 @@ class ObjectStore:
         with self._translated():
             self._client.remove_object(self._bucket, key)
 
+    def remove_all(self, keys: Iterable[str]) -> None:
+        """Delete objects, a thousand with a request. Raises StoreUnavailable if one stays."""
+        with self._translated():
+            wanted = (DeleteObject(key) for key in keys)
+            errors = list(self._client.remove_objects(self._bucket, wanted))
+        if errors:
+            raise StoreUnavailable(f"{self._where} did not delete {errors[0].name}")
+
     # minio 7 has no public calls for left-over uploads and for the single steps of an upload.
 
     def abort_left_over_uploads(self, older_than: timedelta, now: datetime) -> int:
@@ -342,11 +354,11 @@ class ObjectStore:
                     size,
                     content_type,
                     {_META + name: value for name, value in metadata.items()},
-                    part_size=PART_BYTES,
+                    part_size=self._part_bytes,
                     num_parallel_uploads=1,
                 )
             # A completion may be answered with 200 and an error in its body; then it has no ETag.
-            if result.etag or size <= PART_BYTES:
+            if result.etag or size <= self._part_bytes:
                 return True
             failure: CradleError = StoreUnavailable(f"{self._where} did not complete {key}")
         except (AlreadyExists, StoreUnavailable) as error:

@@ -10,7 +10,7 @@ from shared.source import file_path, split_address
 
 Role = Literal["viewer", "operator"]
 UserName = Annotated[
-    str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f:/\\]{1,40}$", strip_whitespace=True)
+    str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f-\x9f:/\\]{1,40}$", strip_whitespace=True)
 ]
 
 

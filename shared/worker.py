@@ -17,14 +17,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client import Counter
 
-from shared import config, log
+from shared import config, log, tracing
 from shared.backoff import LONGEST_BROKER_SECONDS, LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock, SystemClock
-from shared.errors import BrokerUnavailable, CradleError, Misconfigured
+from shared.errors import (
+    BrokerUnavailable,
+    CradleError,
+    LinkLost,
+    Misconfigured,
+    StoreUnavailable,
+    Unavailable,
+)
 from shared.health import Health
 from shared.messages import Stage
 
@@ -36,7 +43,12 @@ PROBE_SECONDS = 600.0
 MISCONFIGURED_EXIT = 2
 GARBAGE_OBJECTS = 20_000
 
+UNEXPECTED: Final = "unexpected"
+"""The reason of what is a fault of ours; its log line says which."""
 RESTARTS = Counter("cradle_worker_restarts_total", "Times the work was built anew.", ["reason"])
+for _reason in (LinkLost, BrokerUnavailable, StoreUnavailable, Unavailable, Misconfigured):
+    RESTARTS.labels(_reason.__name__)  # a series that is new has no increase
+RESTARTS.labels(UNEXPECTED)
 
 
 class StageWorker(Protocol):
@@ -59,6 +71,8 @@ class WorkerContext:
     clock: Clock
     log: log.Log
     health: Health
+    tracer: tracing.Tracer | None = None
+    """None where tracing is not configured."""
 
     def thawed(self) -> bool:
         """To be called each turn of the main loop: True if more than a heartbeat went by since.
@@ -71,19 +85,24 @@ class WorkerContext:
 def main(stage: Stage, build: Callable[[WorkerContext], StageWorker]) -> None:
     """Run a worker of `stage` until it is told to stop; does not return."""
     arguments = _parse(stage)
+    tracer: tracing.Tracer | None = None
     try:
         settings = config.load(arguments.config)
         log.configure(settings.log.level, settings.log.format)
         clock = SystemClock()
         health = Health(clock)
         logger = log.get_logger(stage=stage.value, worker=arguments.name)
-        context = WorkerContext(settings, arguments.name, clock, logger, health)
+        tracer = tracing.start(settings.tracing, stage, arguments.name, clock, logger)
+        context = WorkerContext(settings, arguments.name, clock, logger, health, tracer)
         health.serve(settings.metrics.host, settings.metrics.port_of(stage))
         _collect_garbage_seldom()
         run(build(context), context, stop_on_signals())
     except Misconfigured as error:
         print(f"{stage}: {error}", file=sys.stderr)
         raise SystemExit(MISCONFIGURED_EXIT) from None
+    finally:
+        if tracer is not None:
+            tracer.close()
     raise SystemExit(0)
 
 
@@ -150,7 +169,7 @@ def run(worker: StageWorker, context: WorkerContext, stop: threading.Event) -> N
 
 def _report(context: WorkerContext, error: Exception) -> None:
     kind = type(error).__name__
-    RESTARTS.labels(kind).inc()
+    RESTARTS.labels(kind if isinstance(error, CradleError) else UNEXPECTED).inc()
     if isinstance(error, CradleError):
         context.log.warning("work interrupted", action="worker.interrupted", reason=str(error))
     else:

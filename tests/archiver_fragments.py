@@ -11,11 +11,17 @@ from typing import Any
 import av
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
+from pydantic import SecretStr
 
+from shared.bucketframes import BucketFrames
+from shared.bucketplace import BucketPlace
+from shared.clock import SimulatedClock
+from shared.config import ArchiveSettings
 from shared.framestore import INDEX_NAME
 from shared.identity import fragment_path, new_epoch
 from shared.messages import EpochEnd, Fragment, StreamParameters
 from shared.transport import count_frames
+from tests.memory_store import MemoryStore
 
 CAMERA = "camera-1"
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -49,6 +55,21 @@ def reference(
         key_frame_bytes=188,
         stream=STREAM,
     )
+
+
+def empty_bucket() -> tuple[BucketFrames, MemoryStore]:
+    """A frame store that is a bucket, and what has been asked of that."""
+    frames = BucketFrames(ArchiveSettings(secret_key=SecretStr("x")), BucketPlace("frames", ""))
+    store = MemoryStore(SimulatedClock(START))
+    memory: Any = store
+    frames.store = memory
+    return frames, store
+
+
+def put(frames: BucketFrames, *fragments: Fragment) -> None:
+    """References, each with bytes that nobody can read as a video."""
+    for each in fragments:
+        frames.put(each, bytes(each.bytes))
 
 
 @cache

@@ -1,11 +1,11 @@
 """An object store in memory, that can be away: for tests whose rule is not the store's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.clock import Clock
-from shared.errors import AlreadyExists, Refused, StoreUnavailable
+from shared.errors import AlreadyExists, CradleError, Refused, StoreUnavailable
 from shared.objectstore import StoredObject
 
 
@@ -16,6 +16,8 @@ class MemoryStore:
     clock: Clock
     prefix: str = ""
     is_away: bool = False
+    refuses: tuple[CradleError, Container[str]] | None = None
+    """How it answers these requests."""
     objects: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """(what, key) of all requests."""
@@ -26,6 +28,8 @@ class MemoryStore:
         self.asked.append((what, key))
         if self.is_away:
             raise StoreUnavailable("the store is away")
+        if self.refuses is not None and what in self.refuses[1]:
+            raise self.refuses[0]
 
     def create_bytes(
         self,
@@ -81,6 +85,11 @@ class MemoryStore:
     def remove(self, key: str) -> None:
         self._ask("remove", key)
         self.objects.pop(key, None)
+
+    def remove_all(self, keys: Iterable[str]) -> None:
+        self._ask("remove all", "")
+        for key in keys:
+            self.objects.pop(key, None)
 
     def _described(self, key: str) -> StoredObject:
         return StoredObject(

@@ -29,6 +29,7 @@ VIEWS: Final = (
     ("day", f"/rooms/{CAMERA}"),
     ("notes", "/notes"),
     ("system", "/system"),
+    ("reference", "/reference"),
 )
 DESK: Final[dict[str, Any]] = {"viewport": {"width": 1360, "height": 900}}
 PHONE: Final[dict[str, Any]] = {

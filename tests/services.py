@@ -45,6 +45,8 @@ class BrokerService:
     management_url: str
     user: str
     password: str
+    metrics_url: str | None = None
+    """Where its Prometheus plugin answers, if it is on."""
 
     def url_of(self, virtual_host: str) -> str:
         login = f"{quote(self.user)}:{quote(self.password)}"
@@ -140,7 +142,8 @@ def running_broker(folder: Path) -> Iterator[BrokerService]:
     try:
         node.wait_ready()
         address = f"127.0.0.1:{node.ports['amqp']}"
-        yield BrokerService(address, node.management_url, node.user, node.password)
+        metrics_url = f"http://127.0.0.1:{node.ports['prometheus']}"
+        yield BrokerService(address, node.management_url, node.user, node.password, metrics_url)
     finally:
         node.kill()  # its folder goes too: nothing to save
 

@@ -111,6 +111,7 @@ def viewing(
     archive: ArchiveSettings,
     *,
     has_users: bool = True,
+    name: str = "viewer-test",
     **sections: Any,
 ) -> Iterator[Viewing]:
     """A viewer for a while, with the users `watcher` (a viewer) and `boss` (an operator)."""
@@ -133,7 +134,7 @@ def viewing(
         users.add("boss", "operator", PASSWORD)
     clock = SystemClock()
     health = Health(clock)
-    context = WorkerContext(settings, "viewer-test", clock, get_logger(), health)
+    context = WorkerContext(settings, name, clock, get_logger(), health)
     stop = threading.Event()
     failures: list[BaseException] = []
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from shared.clock import Clock
 from shared.errors import CradleError, QueueAway
-from shared.link import Link
+from shared.link import Link, QueueState
 from shared.messages import Stage
 from shared.topology import (
     ArchiveQueue,
@@ -82,11 +82,12 @@ class Broker:
 def _all_facts(link: Link, queues: list[Queue]) -> Iterator[tuple[str, QueueFacts]]:
     for queue in queues:
         with suppress(QueueAway):
-            yield queue.name, _facts(link, queue)
+            state = link.look_at(queue)
+            if state is not None:
+                yield queue.name, _facts(queue, state)
 
 
-def _facts(link: Link, queue: Queue) -> QueueFacts:
-    state = link.declare(queue)
+def _facts(queue: Queue, state: QueueState) -> QueueFacts:
     longest = queue.arguments.get("x-message-ttl")
     return QueueFacts(
         name=queue.name,

@@ -12,6 +12,7 @@ from shared.users import Users
 from viewer.accesslog import AccessLog
 from viewer.attempts import Attempts
 from viewer.broker import Broker
+from viewer.endings import Endings
 from viewer.frames import FramesUsed
 from viewer.hub import Hub
 from viewer.index import Index
@@ -30,6 +31,7 @@ class Context:
     index: Index
     users: Users
     sessions: Sessions
+    endings: Endings
     access: AccessLog
     attempts: Attempts
     hub: Hub

@@ -23,6 +23,7 @@ from viewer.answers import Camera, Clip, Hole, Note, Span, no_such
 from viewer.context import Context
 from viewer.guard import Watcher
 from viewer.index import Index
+from viewer.states import Expired
 
 router = APIRouter(prefix="/api/cameras", tags=["cameras"])
 
@@ -41,6 +42,9 @@ class CameraState(BaseModel):
     reason: str = Field(description="The same as it was said.")
     last_clip_ends_at: datetime | None = Field(description="End of the newest stored clip, UTC.")
     last_note: Note | None = Field(description="What was seen last.")
+    expired: Expired | None = Field(
+        description="Footage that was deleted within a day, before it was known to be stored."
+    )
 
 
 class DayOfCamera(BaseModel):
@@ -182,6 +186,7 @@ def _state(here: Context, camera: str, title: str) -> CameraState:
         reason=reason,
         last_clip_ends_at=from_milliseconds(newest[0]["ends"]) if newest else None,
         last_note=answers.note(seen[0]) if seen else None,
+        expired=here.states.expired(camera),
     )
 
 

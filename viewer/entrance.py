@@ -118,7 +118,7 @@ def session(session: Watcher, request: Request) -> Who:
 def log_out(session: Watcher, request: Request, response: Response) -> None:
     """End this session for good."""
     here = context.of(request)
-    here.sessions.end(session)
+    here.endings.end(session)
     here.log.info("logged out", action="session.ended", user=session.user.name)
     response.delete_cookie(COOKIE, path="/")
 

@@ -16,13 +16,13 @@ from shared.backoff import LONGEST_BROKER_SECONDS, pause_seconds
 from shared.coverage.causes import cause_of
 from shared.errors import BadMessage, CradleError, LinkLost, StoreUnavailable
 from shared.link import Delivery, Link
-from shared.messages import Event, Stage, read_event
+from shared.messages import Event, SessionsEnded, Stage, read_told
 from shared.topology import viewer_queue
 from viewer import answers
 from viewer.context import Context
 from viewer.reader import Reader
 from viewer.reading import Reading
-from viewer.states import Said
+from viewer.states import Expired, Said
 
 PREFETCH: Final = 200
 TURN_SECONDS: Final = 1.0
@@ -44,10 +44,12 @@ class Feed:
         self._reader = reader
         self._states = context.states
         self._broker = context.broker
+        self._endings = context.endings
         self._hub = context.hub
         self._clock = context.clock
         self._log = context.log
         self._told: dict[str, tuple[str, str]] = {}
+        self._expired: dict[str, Expired] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; the broker's absence is waited out."""
@@ -84,11 +86,13 @@ class Feed:
             self._broker.link = link
             self._states.broker_since = self._clock.now()
             self._reader.days_soon()  # what was missed: the queue outlives us by an hour only
+            self._endings.repeat(link, now=True)
             self._log.info("events arrive", action="feed.begun")
             look_at = 0.0
             try:
                 while not stop.is_set():
                     link.check()
+                    self._endings.repeat(link)
                     try:
                         each = arrived.get(timeout=TURN_SECONDS)
                     except queue.Empty:
@@ -121,10 +125,14 @@ class Feed:
     def take(self, body: bytes) -> None:
         """One event."""
         try:
-            event = read_event(body)
+            event = read_told(body)
         except BadMessage as error:
             BAD.inc()
             self._log.warning("event unreadable", action="feed.bad", reason=str(error))
+            return
+        if isinstance(event, SessionsEnded):
+            EVENTS.labels(Stage.VIEWER).inc()
+            self._endings.take(event)
             return
         EVENTS.labels(event.stage).inc()
         before = self._states.last(event.camera, Stage.INGEST, "online", "offline")
@@ -133,6 +141,8 @@ class Feed:
             self._take_clip(event)
         elif (event.stage, event.event) == (Stage.ANALYZER, "described"):
             self._take_note(event)
+        elif (event.stage, event.event) == (Stage.INGEST, "expired"):
+            self._tell_expired(event.camera)
         elif event.stage == Stage.INGEST and not _says_the_same(before, event):
             self._reader.records_soon(event.camera, RECORDS_SECONDS)
         self.tell_changes(event.camera)
@@ -147,6 +157,13 @@ class Feed:
                 cause = cause_of(reason).value if reason else ""
                 facts = {"id": camera, "live": live, "cause": cause, "reason": reason}
                 self._hub.tell("camera", facts)
+
+    def _tell_expired(self, camera: str) -> None:
+        """Ingest says it again and again; pages are told what is new."""
+        expired = self._states.expired(camera)
+        if expired is not None and self._expired.get(camera) != expired:
+            self._expired[camera] = expired
+            self._hub.tell("expired", {"id": camera, "expired": expired.model_dump(mode="json")})
 
     def _take_clip(self, event: Event) -> None:
         key = str(event.detail.get("manifest_key", ""))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,11 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.clock import Clock
 from shared.errors import Misconfigured
 from shared.log import Log
+from viewer.limits import MOST_BODY_BYTES
 from viewer.sessions import Session, Sessions
 
 COOKIE: Final = "cradle_session"
 CSRF_HEADER: Final = "x-csrf-token"
-MOST_BODY_BYTES: Final = 64 * 1024
 OPEN_PAGES: Final = frozenset({"/login", "/setup"})
 OPEN_CALLS: Final = frozenset(
     {("GET", "/api/entrance"), ("POST", "/api/session"), ("POST", "/api/setup")}
@@ -55,6 +55,9 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+RESPONSES = Counter("cradle_viewer_responses_total", "Answers, by class of status.", ["status"])
+for _status in ("2xx", "3xx", "4xx", "5xx"):
+    RESPONSES.labels(_status)
 
 
 class Guard:
@@ -72,9 +75,13 @@ class Guard:
             return
         is_secure = scope["scheme"] == "https"
         began_at = self._clock.monotonic()
+        has_answered = False
 
         async def send_guarded(message: Message) -> None:
+            nonlocal has_answered
             if message["type"] == "http.response.start":
+                has_answered = True
+                RESPONSES.labels(f"{message['status'] // 100}xx").inc()
                 route = getattr(scope.get("route"), "path", "none")
                 SECONDS.labels(route).observe(self._clock.monotonic() - began_at)
                 _add_headers(MutableHeaders(scope=message), is_secure=is_secure)
@@ -91,7 +98,12 @@ class Guard:
         if refusal is not None:
             await _answer(send_guarded, *refusal)
             return
-        await self._app(scope, _bounded(receive), send_guarded)
+        try:
+            await self._app(scope, _bounded(receive), send_guarded)
+        except Exception:
+            if not has_answered:  # the server answers 500, past this layer
+                RESPONSES.labels("5xx").inc()
+            raise
 
 
 Refusal = tuple[int, dict[str, str], dict[str, str]]

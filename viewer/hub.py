@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Gauge
 
+from viewer.limits import MOST_PAGES, MOST_PAGES_OF_ONE
+
 QUEUE_LENGTH: Final = 200
-MOST_PAGES: Final = 500
-MOST_OF_ONE: Final = 20
-"""Pages of one session: nobody takes the places of all others."""
 PULSE_SECONDS: Final = 15.0
 """Something is said at least this often, so that a broken connection is noticed."""
 
@@ -69,7 +68,7 @@ class Hub:
         queue: asyncio.Queue[Told | None] = asyncio.Queue(QUEUE_LENGTH)
         with self._lock:
             own = sum(each == whose for each in self._whose.values())
-            if self._is_closed or len(self._pages) >= MOST_PAGES or own >= MOST_OF_ONE:
+            if self._is_closed or len(self._pages) >= MOST_PAGES or own >= MOST_PAGES_OF_ONE:
                 return
             self._pages[queue] = asyncio.get_running_loop()
             self._whose[queue] = whose

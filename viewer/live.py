@@ -1,11 +1,7 @@
-"""Live output under the login: playlists and segments, and nothing else of it.
-
-Read by threads of its own: requests that wait for an object store that hangs hold up no picture.
-"""
+"""Live output under the login: playlists and segments, and nothing else of it."""
 
 import asyncio
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -25,8 +21,6 @@ TYPES: Final = {
     "m4s": "video/iso.segment",
     "mp4": "video/mp4",
 }
-READERS: Final = 4
-_readers: Final = ThreadPoolExecutor(READERS, thread_name_prefix="live")
 _SEGMENT: Final = re.compile(r"(?:\d{6,12}|init)\.(?:ts|m4s|mp4)", re.ASCII)
 _GENERATION: Final = re.compile(EPOCH_PATTERN, re.ASCII)
 
@@ -53,8 +47,8 @@ async def segment(
 
 async def _read(here: context.Context, name: str) -> bytes:
     """All of a file, at once: the next moment it may be another, or gone. Raises 404."""
-    loop = asyncio.get_running_loop()
-    content = await loop.run_in_executor(_readers, here.live.read, name)
+    reading = asyncio.wrap_future(here.live.read(name))
+    content = await asyncio.shield(reading)  # others wait for it too
     if content is None:
         raise no_such("live picture now")
     return content

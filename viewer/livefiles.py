@@ -1,19 +1,22 @@
 """Where live output is read from: the encoder's folder, or the bucket that it publishes to.
 
-From a bucket each file is fetched once for all who look: a playlist is believed for half a second,
-a segment, which never changes, is kept while players still ask for it.
+Read by threads of its own: requests that wait for an object store that hangs hold up no picture.
+From a bucket each file is fetched once for all who look, who wait for that and hold no thread. A
+playlist, and that something is not there, is believed for half a second; a segment, which never
+changes, is kept while players still ask for it.
 """
 
 import os
 import stat
 import threading
-from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
 from shared.clock import Clock
 from shared.config import Settings
 from shared.errors import CradleError
+from shared.keptbytes import KeptBytes
 from shared.livestore import LiveStore
 from shared.log import Log
 
@@ -24,13 +27,22 @@ SEGMENT_SECONDS: Final = 15.0
 AWAY_SECONDS: Final = 1.0
 """So long nobody asks a store again that did not answer."""
 KEPT_BYTES: Final = 128 * 1024 * 1024
+FOLDER_READERS: Final = 4
+BUCKET_READERS: Final = 16
+"""A wall of 60 cameras asks for some 120 files a second; of a store that is 50 ms away these read
+320. Not more than the client keeps connections."""
+MOST_FETCHES: Final = 256
+"""At once, most of which wait for a reader; what is asked for beyond is not there."""
 
 
 class LiveFiles(Protocol):
     """Safe to use from many threads."""
 
-    def read(self, name: str) -> bytes | None:
-        """All of `<camera>/<file>` or `<camera>/<generation>/<file>`; None if it is not there."""
+    def read(self, name: str) -> Future[bytes | None]:
+        """All of `<camera>/<file>` or `<camera>/<generation>/<file>`; None if it is not there.
+
+        Several may be given the same future: nobody may cancel it.
+        """
         ...
 
 
@@ -39,9 +51,13 @@ class FolderFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._readers = ThreadPoolExecutor(FOLDER_READERS, thread_name_prefix="live")
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str) -> Future[bytes | None]:
         """As `LiveFiles` says."""
+        return self._readers.submit(self._read, name)
+
+    def _read(self, name: str) -> bytes | None:
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(self._root / name, flags)
@@ -61,33 +77,43 @@ class BucketFiles:
         self._store = store
         self._clock = clock
         self._log = log
+        self._readers = ThreadPoolExecutor(BUCKET_READERS, thread_name_prefix="live")
+        self._kept = KeptBytes(clock, seconds=SEGMENT_SECONDS, most_bytes=KEPT_BYTES)
+        """Empty: it is not there."""
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
-        self._fetching: dict[str, threading.Lock] = {}
+        self._fetching: dict[str, Future[bytes | None]] = {}
         self._away_until = float("-inf")
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str) -> Future[bytes | None]:
         """As `LiveFiles` says."""
-        found = self._look(name)
-        if found is not None:
-            return found
         with self._lock:
-            mine = self._fetching.setdefault(name, threading.Lock())
-        with mine:  # who comes meanwhile is given what this one brings
+            fetching = self._fetching.get(name)
+            if fetching is not None:
+                return fetching  # who comes meanwhile is given what this one brings
             found = self._look(name)
-            if found is None:
-                found = self._fetch(name)
-        with self._lock:
-            self._fetching.pop(name, None)
-        return found
+            if found is None and len(self._fetching) < MOST_FETCHES:
+                fetching = self._readers.submit(self._fetch, name)
+                self._fetching[name] = fetching
+                return fetching
+        known: Future[bytes | None] = Future()
+        known.set_result(found or None)
+        return known
 
     def _look(self, name: str) -> bytes | None:
-        seconds = PLAYLIST_SECONDS if name.endswith(".m3u8") else SEGMENT_SECONDS
-        with self._lock:
-            kept = self._kept.get(name)
-        return kept[0] if kept and self._clock.monotonic() - kept[1] < seconds else None
+        """What is known of a file; None if it has to be asked for."""
+        found = self._kept.get(name, PLAYLIST_SECONDS)
+        if found is None and not name.endswith(".m3u8"):
+            found = self._kept.get(name, SEGMENT_SECONDS) or None
+        return found
 
     def _fetch(self, name: str) -> bytes | None:
+        try:
+            return self._ask(name)
+        finally:
+            with self._lock:
+                self._fetching.pop(name, None)
+
+    def _ask(self, name: str) -> bytes | None:
         if self._clock.monotonic() < self._away_until:
             return None
         try:
@@ -96,22 +122,8 @@ class BucketFiles:
             self._away_until = self._clock.monotonic() + AWAY_SECONDS
             self._log.warning("live output not read", action="live.unread", reason=str(error))
             return None
-        if data is not None:
-            self._keep(name, data)
+        self._kept.add(name, data or b"")
         return data
-
-    def _keep(self, name: str, data: bytes) -> None:
-        now = self._clock.monotonic()
-        with self._lock:
-            self._kept.pop(name, None)
-            self._kept[name] = data, now
-            total = sum(len(kept) for kept, _ in self._kept.values())
-            while self._kept:
-                oldest, (kept, since) = next(iter(self._kept.items()))
-                if total <= KEPT_BYTES and now - since < SEGMENT_SECONDS:
-                    return
-                del self._kept[oldest]
-                total -= len(kept)
 
 
 def open_live(settings: Settings, clock: Clock, log: Log) -> LiveFiles:

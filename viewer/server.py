@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import threading
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import anyio.to_thread
 import uvicorn
@@ -12,14 +13,17 @@ from fastapi import FastAPI
 from shared.clock import Clock
 from shared.errors import Misconfigured, Unavailable
 from shared.viewersettings import ViewerSettings
+from viewer.connection import Connection, Door, Loop
+from viewer.limits import (
+    BACKLOG,
+    HANDSHAKE_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    MOST_REQUESTS,
+    THREADS,
+)
 
-BACKLOG: Final = 128
-MOST_REQUESTS: Final = 600
-KEEP_ALIVE_SECONDS: Final = 20
 END_SECONDS: Final = 5
 TURN_SECONDS: Final = 1.0
-THREADS: Final = 100
-"""For requests that wait for the index or the object store."""
 
 
 class Server:
@@ -40,8 +44,10 @@ class Server:
             ) from None
         self._clock = clock
         self._is_secure = settings.certificate is not None
+        door = Door(settings.trusted_proxies)
         config = uvicorn.Config(
             app,
+            http=cast("type[asyncio.Protocol]", partial(Connection, door=door)),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -94,7 +100,8 @@ class Server:
         return self._clock.monotonic() - self._turned_at if self._thread.is_alive() else 0.0
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=partial(Loop, HANDSHAKE_SECONDS)) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         limiter = anyio.to_thread.current_default_thread_limiter()

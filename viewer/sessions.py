@@ -1,17 +1,19 @@
 """Sessions: a signed cookie that says who logged in when, and a list of those that have ended.
 
 Any replica with the same `viewer.secret` believes the cookie; what has ended is noted in a small
-SQLite file in the viewer's folder, which the replicas of a host share. A session ends when its time
-is over, on logging out, and when the password changes.
+SQLite file in the viewer's folder, which the replicas of a host share, by the hash of its id, and
+told to all others (`viewer/endings.py`). A session ends when its time is over, on logging out, and
+when the password changes.
 """
 
+import hashlib
 import hmac
 import secrets
 import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -19,7 +21,13 @@ from shared.clock import Clock
 from shared.users import User, Users
 
 FILE: Final = "sessions.sqlite"
-_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS ended (id TEXT PRIMARY KEY, forget_at REAL NOT NULL)"
+MOST: Final = 100_000
+"""Ended sessions that are remembered; each was a log-in."""
+SLACK_SECONDS: Final = 3600.0
+"""Another replica's clock may be ahead."""
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS endings (digest TEXT PRIMARY KEY, forget_at REAL NOT NULL)"
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,20 @@ class Session:
     """What requests that change something must bring, beside the cookie."""
     ends_at: float
     """Seconds since 1970."""
+
+    @property
+    def ending(self) -> "Ending":
+        """What is noted when it is ended."""
+        return Ending(digest_of(self.id), self.ends_at)
+
+
+class Ending(NamedTuple):
+    """A session that was ended before its time."""
+
+    digest: str
+    """Of its id: see `digest_of`."""
+    forget_at: float
+    """When its time is over, seconds since 1970."""
 
 
 class Sessions:
@@ -78,14 +100,29 @@ class Sessions:
             return None
         return self._session(session_id, user, ends_at)
 
-    def end(self, session: Session) -> None:
-        """Log out: the cookie is worth nothing from now on."""
+    def end(self, *endings: Ending) -> None:
+        """Log out: these cookies are worth nothing from now on."""
         now = self._clock.now().timestamp()
+        known = [
+            (digest, min(at, now + self._seconds + SLACK_SECONDS))
+            for digest, at in endings
+            if at > now
+        ]
         with self._lock, self._ended:
-            self._ended.execute("DELETE FROM ended WHERE forget_at < ?", (now,))
-            self._ended.execute(
-                "INSERT OR IGNORE INTO ended VALUES (?, ?)", (session.id, session.ends_at)
-            )
+            self._ended.execute("DELETE FROM endings WHERE forget_at < ?", (now,))
+            count = self._ended.execute("SELECT count(*) FROM endings").fetchone()[0]
+            room = max(0, MOST - count)
+            self._ended.executemany("INSERT OR IGNORE INTO endings VALUES (?, ?)", known[:room])
+
+    def ended(self) -> list[Ending]:
+        """All that have ended before their time, which is not yet over; the newest first."""
+        now = self._clock.now().timestamp()
+        with self._lock:
+            rows = self._ended.execute(
+                "SELECT digest, forget_at FROM endings WHERE forget_at > ? ORDER BY forget_at DESC",
+                (now,),
+            ).fetchall()
+        return [Ending(*row) for row in rows]
 
     def close(self) -> None:
         self._ended.close()
@@ -95,6 +132,11 @@ class Sessions:
         return Session(session_id, user, token, ends_at)
 
     def _has_ended(self, name: str) -> bool:
+        asked = "SELECT 1 FROM endings WHERE digest = ?"
         with self._lock:
-            rows = self._ended.execute("SELECT 1 FROM ended WHERE id = ?", (name,)).fetchall()
-        return bool(rows)
+            return bool(self._ended.execute(asked, (digest_of(name),)).fetchall())
+
+
+def digest_of(session_id: str) -> str:
+    """What may be told and kept of a session's id."""
+    return hashlib.sha256(session_id.encode()).hexdigest()

@@ -5,11 +5,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
 from shared.clock import Clock
 from shared.messages import Event, Stage
 
+NEWS: Final = timedelta(days=1)
+"""So long footage that was deleted unarchived is told of."""
 LIVE_SECONDS: Final = 15.0
 """A live camera says so every 5 s. Without a word for so long, nobody knows."""
+
+
+class Expired(BaseModel):
+    """Footage that had to go before it was known to be stored."""
+
+    reason: str = Field(description="`quota` or `retention`.")
+    fragments: int = Field(description="How many.")
+    starts_at: AwareDatetime = Field(description="Begin of the first one, UTC.")
+    ends_at: AwareDatetime = Field(description="End of the last one, UTC.")
+    deleted_at: AwareDatetime = Field(description="When the last one went, UTC.")
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,16 @@ class States:
         if self._clock.now() - shown.at > timedelta(seconds=LIVE_SECONDS):
             return "unknown", "nothing has been heard for a while"
         return "live", ""
+
+    def expired(self, camera: str) -> "Expired | None":
+        """Footage that was deleted of late, before it was known to be stored."""
+        said = self.last(camera, Stage.INGEST, "expired")
+        try:
+            found = None if said is None else Expired.model_validate(said.detail)
+        except ValidationError:  # another version's
+            return None
+        is_news = found is not None and self._clock.now() - found.deleted_at <= NEWS
+        return found if is_news else None
 
 
 def _shows_later(shown: Said | None, moment: datetime) -> bool:

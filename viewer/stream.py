@@ -1,8 +1,9 @@
 """Server-sent events: what happens, as it happens, to a page that is open.
 
-Kinds: `camera` (how live a camera is), `clip` (a clip was stored), `note` (a room was judged), and
-`clock` (the server's time, when nothing else was said for a while: the visitor's may be wrong). A
-page that was away asks the API for what it missed.
+Kinds: `camera` (how live a camera is), `clip` (a clip was stored), `note` (a room was judged),
+`expired` (footage was deleted before it was known to be stored), and `clock` (the server's time,
+when nothing else was said for a while: the visitor's may be wrong). A page that was away asks the
+API for what it missed.
 """
 
 import json

@@ -26,6 +26,7 @@ from viewer import context
 from viewer.broker import SEATED, QueueFacts
 from viewer.context import Context
 from viewer.guard import Operator
+from viewer.states import Expired
 
 router = APIRouter(prefix="/api/system", tags=["system"])
 
@@ -56,6 +57,9 @@ class CameraFacts(BaseModel):
     last_error_at: datetime | None = Field(description="When that was, UTC.")
     archive_lag_seconds: float | None = Field(
         description="Since the end of the newest stored clip; none is stored if null."
+    )
+    expired: Expired | None = Field(
+        description="Footage that was deleted within a day, before it was known to be stored."
     )
     seats: list[Seat] = Field(description="By stage.")
 
@@ -152,6 +156,7 @@ def _camera(here: Context, camera: str, title: str, queues: dict[str, QueueFacts
         last_error=last_error,
         last_error_at=last_error_at,
         archive_lag_seconds=lag,
+        expired=here.states.expired(camera),
         seats=seats,
     )
 

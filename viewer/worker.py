@@ -19,6 +19,7 @@ from viewer.application import build
 from viewer.attempts import Attempts
 from viewer.broker import Broker
 from viewer.context import Context
+from viewer.endings import Endings
 from viewer.feed import Feed
 from viewer.frames import FramesUsed
 from viewer.hub import Hub
@@ -95,23 +96,22 @@ class ViewerWorker:
         users = Users(viewer)
         secret = None if viewer.secret is None else viewer.secret.get_secret_value()
         states = States(clock)
+        sessions = Sessions(viewer.root, secret, viewer.session_hours, users, clock)
+        cameras = [camera.id for camera in settings.cameras]
+        broker = Broker(cameras, settings.broker.archive_queue, states, clock)
         return Context(
             settings=settings,
             name=worker.name,
             store=self._store,
             index=Index(viewer.root / FILE),
             users=users,
-            sessions=Sessions(viewer.root, secret, viewer.session_hours, users, clock),
+            sessions=sessions,
+            endings=Endings(worker.name, sessions, broker, clock),
             access=AccessLog(clock, worker.log),
             attempts=Attempts(clock),
             hub=Hub(),
             states=states,
-            broker=Broker(
-                [camera.id for camera in settings.cameras],
-                settings.broker.archive_queue,
-                states,
-                clock,
-            ),
+            broker=broker,
             frames_used=FramesUsed(open_frames(settings), clock),
             live=open_live(settings, clock, worker.log),
             clock=clock,

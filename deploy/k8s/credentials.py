@@ -1,9 +1,10 @@
 """Makes every secret that the manifests refer to, and prints them for `kubectl apply -f -`.
 
 Users of the broker and keys of the store are one a stage, with random passwords and the least
-rights (`RIGHTS` here, and for the store `overlays/single-node/policies`). Nothing is kept: run it
-once, for a second run makes all of them anew. What comes from people or from elsewhere (passwords
-of cameras, the provider's key, keys of somebody else's store) is not made: README.md says how.
+rights (`deploy/rights`; for the store also as `overlays/single-node/policies`). Nothing is kept:
+run it once, for a second run makes all of them anew. What comes from people or from elsewhere
+(passwords of cameras, the provider's key, keys of somebody else's store) is not made: README.md
+says how.
 """
 
 import argparse
@@ -14,79 +15,46 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
+from deploy.rights.broker import RIGHTS, Topics
 from shared.messages import Stage
+from shared.topology import EXCHANGES
 from shared.users import hash_of
 
 NAMESPACE = "cradle"
-_ANY_EXCHANGE = r"cradle\.(frames|events|lost)"
-
-
-@dataclass(frozen=True)
-class Rights:
-    """What a user of the broker may do, as regular expressions of names."""
-
-    declares: str
-    """Queues. Whoever comes first makes them and their bindings, so each may make what it needs."""
-    consumes: str
-    """Some of these queues."""
-    publishes: str
-    """To these of Cradle's exchanges; each user may make them and bind from all."""
-
-    def as_told(self) -> dict[str, str]:
-        """In the broker's own words: to bind one must be allowed to write to the queue."""
-        return {
-            "configure": rf"^({_ANY_EXCHANGE}|{self.declares})$",
-            "write": rf"^(cradle\.({self.publishes})|{self.declares})$",
-            "read": rf"^({_ANY_EXCHANGE}|{self.consumes})$",
-        }
-
-
-# Who declares `archiver.*` must be allowed to read it and to write to `cradle.lost`, which it names
-# as its dead-letter exchange: RabbitMQ lets nobody forward what he may not read.
-RIGHTS = {
-    Stage.INGEST: Rights(
-        declares=r"(encoder|archiver|stored|seat\.ingest)\..+|presence\.ingest|analyzer|lost",
-        consumes=r"(archiver|stored|seat\.ingest)\..+|presence\.ingest",
-        publishes="frames|events|lost",
-    ),
-    Stage.ENCODER: Rights(
-        declares=r"encoder\..+|presence\.encoder",
-        consumes=r"encoder\..+|presence\.encoder",
-        publishes="events|lost",
-    ),
-    Stage.ARCHIVER: Rights(
-        declares=r"(seat\.)?archiver\..+|presence\.archiver",
-        consumes=r"(seat\.)?archiver\..+|presence\.archiver",
-        publishes="events|lost",
-    ),
-    Stage.ANALYZER: Rights(declares="analyzer", consumes="analyzer", publishes="events|lost"),
-    # The system view asks for the state of every queue by declaring it.
-    Stage.VIEWER: Rights(
-        declares=r"(viewer|encoder|archiver|seat\.(ingest|archiver))\..+"
-        r"|presence\.(ingest|encoder|archiver)|analyzer|lost",
-        consumes=r"(viewer|archiver)\..+",
-        publishes="lost",
-    ),
-}
+VIRTUAL_HOST = "/"
 
 
 def definitions(passwords: dict[Stage, str], admin_password: str) -> dict[str, Any]:
     """What RabbitMQ loads at its start: users, and what each may do."""
+    place = {"vhost": VIRTUAL_HOST}
+    administrator = {"user": "admin", "configure": ".*", "write": ".*", "read": ".*"}
     return {
-        "vhosts": [{"name": "/"}],
+        "vhosts": [{"name": VIRTUAL_HOST}],
+        "exchanges": [
+            {**place, "name": name, "type": "topic", "durable": True, "auto_delete": False}
+            | {"internal": False, "arguments": {}}
+            for name in EXCHANGES
+        ],
         "users": [
             _user("admin", admin_password, ["administrator"]),
             *(_user(stage.value, password, []) for stage, password in passwords.items()),
         ],
         "permissions": [
-            {"user": "admin", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
+            {**place, **administrator},
             *(
-                {"user": stage.value, "vhost": "/", **rights.as_told()}
-                for stage, rights in RIGHTS.items()
+                {**place, "user": stage.value, "configure": may.configure}
+                | {"write": may.write, "read": may.read}
+                for stage, may in ((stage, RIGHTS[stage]) for stage in passwords)
             ),
+        ],
+        "topic_permissions": [
+            {**place, "user": stage.value, "exchange": exchange}
+            | asdict(RIGHTS[stage].topics.get(exchange, Topics()))
+            for stage in passwords
+            for exchange in EXCHANGES
         ],
     }
 

@@ -72,11 +72,14 @@ class Broker:
         self._notice_name = f"cradle-broker-{secrets.token_hex(8)}"
         self._node = Program(
             "broker",
-            [str(_SERVER)],
+            self._command(),
             folder=self._folder,
             environment={**environment, "NOTIFY_SOCKET": f"@{self._notice_name}"},
         )
         self._notices: socket.socket | None = None
+
+    def _command(self) -> list[str]:
+        return [str(_SERVER)]
 
     @property
     def url(self) -> str:

@@ -77,7 +77,7 @@ class Watch:
         rate = None
         if elapsed and before is not None and frames >= before:
             rate = (frames - before) / elapsed
-        seen = figures.get(("cradle_analyzer_last_result_seconds", camera))
+        seen = figures.get(("cradle_analyzer_last_result_timestamp_seconds", camera))
         return CameraStatus(
             camera=camera,
             state=states.get(camera, "starting"),

@@ -41,8 +41,9 @@ _PATTERNS: Final = (
     (Cause.SOURCE_ENDED, r"source ended"),
     (
         Cause.CAMERA_OFFLINE,
-        r"cannot be (?:opened|used)|broke off|no video for|there is no (?:camera|video)|the device"
-        r" gives|not one (?:packet|frame)|no key frame came|the server ended|it is not a video",
+        r"cannot be (?:opened|used)|broke off|no video for|nothing came for|there is no (?:camera"
+        r"|video)|the device gives|not one (?:packet|frame)|no key frame came|the server ended"
+        r"|it is not a video",
     ),
     (Cause.DELETED, r"quota$|retention$"),
     (Cause.LOST, r"neither delivered nor|gone from the frame store|fragments? [\d-]+ are missing"),

@@ -32,6 +32,7 @@ from tests.bench.cradle import Cradle
 from tests.bench.figures import OldWay, Round
 from tests.bench.measure import MEMORY_SECONDS, ROOT, Plan, measure
 from tests.bench.page import Report, comparison, conditions, goals, page, parts
+from tests.sections import write_around_sections
 
 PAGE: Final = ROOT / "docs" / "PERFORMANCE.md"
 FOOTAGE_SECONDS: Final = 20
@@ -192,7 +193,7 @@ def main() -> None:
     print(f"\n{comparison(report)}\n\n{goals(report)}\n\n{conditions(report)}\n")
     if chosen.page is not None:
         text = page(report, MEMORY_SECONDS, old_way.PRESET)
-        chosen.page.write_text(text, encoding="utf-8")
+        write_around_sections(chosen.page, text)
         say(f"written: {chosen.page}")
 
 

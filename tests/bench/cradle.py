@@ -49,11 +49,15 @@ TROUBLES: Final = (
 """Counters that stay at 0 while all is well."""
 
 _SUPERVISOR = "cradle up"
+_NONE: Final[Mapping[str, object]] = {}
 
 
-def configuration(sources: list[str], clip_seconds: int) -> dict[str, object]:
+def configuration(
+    sources: list[str], clip_seconds: int, sections: Mapping[str, object]
+) -> dict[str, object]:
     """cradle.yaml: all else as it comes."""
     return {
+        **sections,
         "archive": {"clip_seconds": clip_seconds},
         "analysis": {"provider": "local"},
         "cameras": [
@@ -71,7 +75,11 @@ class Cradle:
 
     name = "Cradle"
 
-    def __init__(self, folder: Path, clip_seconds: int) -> None:
+    def __init__(
+        self, folder: Path, clip_seconds: int, sections: Mapping[str, object] = _NONE
+    ) -> None:
+        """`sections` are added to the configuration."""
+        self._sections = sections
         self._folder = folder
         self._data = folder / "data"
         self._clip_seconds = clip_seconds
@@ -82,7 +90,7 @@ class Cradle:
         self._folder.mkdir(parents=True)
         self._cameras = len(sources)
         file = self._folder / "cradle.yaml"
-        content = configuration(sources, self._clip_seconds)
+        content = configuration(sources, self._clip_seconds, self._sections)
         file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         ours = {key: value for key, value in os.environ.items() if not key.startswith("CRADLE_")}
         self._program = Program(
@@ -114,11 +122,15 @@ class Cradle:
                 names[process.pid] = workers.get(process.pid) or _server(command_of(process.pid))
         return names
 
+    def metrics_address(self, worker: str) -> str:
+        """Raises FileNotFoundError, KeyError while it is not started."""
+        port = _port_of(self._data / "run" / "ports.json", worker)
+        return f"http://127.0.0.1:{port}/metrics"
+
     def troubles(self) -> dict[str, float]:
         sums: dict[str, float] = {}
         for file in sorted((self._data / "run").glob("*.pid")):
-            port = _port_of(self._data / "run" / "ports.json", file.stem)
-            text = fetch(f"http://127.0.0.1:{port}/metrics")
+            text = fetch(self.metrics_address(file.stem))
             if not text:
                 sums[f"{file.stem} did not answer"] = 1
             for family in text_string_to_metric_families(text):

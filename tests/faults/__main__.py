@@ -9,7 +9,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.faults.page import PAGE, are_reached, summary, write_page
+from tests.faults.otherbroker import OtherBroker
+from tests.faults.page import PAGE, are_reached, summary, write_other, write_page
 from tests.faults.plan import Plan
 from tests.faults.scene import scene
 from tests.faults.strikes import ALL
@@ -29,13 +30,17 @@ def main() -> int:
     parser.add_argument(
         "--buckets", action="store_true", help="frames and live output in buckets, no shared disk"
     )
+    parser.add_argument(
+        "--broker-root", type=Path, help="the RabbitMQ of another release: see broker-root.sh"
+    )
     parser.add_argument("--page", type=Path, default=PAGE, help="default: RELIABILITY.md in docs")
     parser.add_argument("--work", type=Path, help="folder for it all, kept; default: a passing one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cradle-faults-") as passing:
         folder = arguments.work or Path(passing)
         folder.mkdir(parents=True, exist_ok=True)
-        with scene(folder, arguments.seed, Plan(on_buckets=arguments.buckets)) as house:
+        plan = Plan(broker_root=arguments.broker_root, on_buckets=arguments.buckets)
+        with scene(folder, arguments.seed, plan) as house:
             found = run(
                 house,
                 arguments.seed,
@@ -47,8 +52,16 @@ def main() -> int:
     print(summary(found))
     if arguments.strike is None:
         given = f"--seconds {arguments.seconds:g} --kills {arguments.kills} --seed {arguments.seed}"
-        write_page(arguments.page, found, given)
-    if arguments.strike is None:
+        if arguments.buckets:
+            given += " --buckets"
+            title = "Frames and live output in buckets, each worker on a disk of its own"
+            write_other(arguments.page, found, "buckets", title, given)
+        elif isinstance(house.broker, OtherBroker):
+            given += f" --broker-root {house.broker.release}"
+            title = f"RabbitMQ {house.broker.version}"
+            write_other(arguments.page, found, house.broker.release, title, given)
+        else:
+            write_page(arguments.page, found, given)
         return 0 if are_reached(found) else 1
     return 0 if found.verdict.is_clean and not found.overwritten else 1
 

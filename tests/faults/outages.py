@@ -23,11 +23,12 @@ from typing import Final
 from tests.bench.processes import processes, times
 from tests.faults.endured import Endured, Live, as_text
 from tests.faults.ledger import Ledger, Place, judge
-from tests.faults.page import PAGE, write_section
+from tests.faults.page import PAGE
 from tests.faults.plan import Plan
 from tests.faults.scene import Scene, scene
 from tests.faults.trial import all_live, clips_of, committed
 from tests.faults.watch import Watch, watching
+from tests.sections import write_section
 
 PLAN: Final = Plan(file_cameras=6, has_small_disk=False, clip_seconds=60)
 """Eight cameras; no delivery may be held for more than eleven minutes then."""

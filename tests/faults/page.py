@@ -1,6 +1,5 @@
 """docs/RELIABILITY.md: findings in, text out."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from tests.faults.plan import CLIP_SECONDS
 from tests.faults.scene import HEARTBEAT_SECONDS, REPLICAS
 from tests.faults.strikes import DETECTION_SECONDS, LONELY_KILLS
 from tests.faults.trial import Findings
+from tests.sections import write_around_sections, write_section
 
 LEAST_KILLS: Final = 100
 TAKE_OVER_SECONDS: Final = 3.0
@@ -27,11 +27,6 @@ WARM_SECONDS: Final = 60.0
 """After so long a worker has loaded what it loads."""
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "RELIABILITY.md"
-SECTION: Final = "<!-- {name} -->\n\n{text}\n<!-- end of {name} -->\n"
-"""A part of the page that another command writes."""
-_SECTIONS: Final = re.compile(
-    r"<!-- (?P<name>[a-z]+) -->\n.*?<!-- end of (?P=name) -->\n", re.DOTALL
-)
 
 _TEMPLATE: Final = """\
 # Reliability
@@ -72,6 +67,21 @@ of their lives.
 {versions}
 
 Machine: {machine}
+"""
+
+
+_OTHER: Final = """\
+## {title}
+
+Measured on {date}, {seconds:.0f} s with seed {seed}, by
+
+    python -m tests.faults {arguments}
+
+{goals}
+
+Deaths of workers: {kills}.
+
+{faults}
 """
 
 
@@ -235,6 +245,10 @@ def memory(found: Findings) -> str:
     return table(["stage", "age, s", "MiB then", "MiB at the end"], rows)
 
 
+def _kills(found: Findings) -> str:
+    return ", ".join(f"{stage} {count}" for stage, count in sorted(found.kills.items()))
+
+
 def summary(found: Findings) -> str:
     """For the screen."""
     return f"\n{goals(found)}\n\n{faults(found)}\n\n{memory(found)}\n"
@@ -242,8 +256,6 @@ def summary(found: Findings) -> str:
 
 def write_page(path: Path, found: Findings, arguments: str) -> None:
     """Write all but the sections of other commands, which stay as they are."""
-    kills = ", ".join(f"{stage} {count}" for stage, count in sorted(found.kills.items()))
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
     text = _TEMPLATE.format(
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         arguments=arguments,
@@ -253,21 +265,26 @@ def write_page(path: Path, found: Findings, arguments: str) -> None:
         clip_seconds=CLIP_SECONDS,
         heartbeat=HEARTBEAT_SECONDS,
         goals=goals(found),
-        kills=kills,
+        kills=_kills(found),
         faults=faults(found),
         warm=WARM_SECONDS,
         memory=memory(found),
         versions="\n".join(f"| {name} | {text} |" for name, text in versions().items()),
         machine=machine(),
     )
-    sections = [each[0] for each in _SECTIONS.finditer(before)]
-    path.write_text("\n".join([text, *sections]), encoding="utf-8")
+    write_around_sections(path, text)
 
 
-def write_section(path: Path, name: str, text: str) -> None:
-    """Put a section into the page, in the place of the one of the same name."""
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    others = [each[0] for each in _SECTIONS.finditer(before) if each["name"] != name]
-    rest = _SECTIONS.sub("", before).rstrip("\n")
-    section = SECTION.format(name=name, text=text)
-    path.write_text("\n".join([f"{rest}\n", *others, section]), encoding="utf-8")
+def write_other(path: Path, found: Findings, name: str, title: str, arguments: str) -> None:
+    """Write a run in another house than the usual one, as a section."""
+    text = _OTHER.format(
+        title=title,
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        seconds=found.seconds,
+        seed=found.seed,
+        arguments=arguments,
+        goals=goals(found),
+        kills=_kills(found),
+        faults=faults(found),
+    )
+    write_section(path, name, text)

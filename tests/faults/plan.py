@@ -22,6 +22,8 @@ class Plan:
     has_small_disk: bool = True
     """The frame store has a disk of its own, that can be filled, where we may mount one."""
     clip_seconds: int = CLIP_SECONDS
+    broker_root: Path | None = None
+    """Of another Debian release, whose RabbitMQ it is; None: this machine's."""
     on_buckets: bool = False
     """Frames and live output lie in buckets, and each worker has a disk of its own."""
 

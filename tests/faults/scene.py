@@ -27,6 +27,7 @@ from shared.bucketframes import BucketFrames
 from shared.config import ArchiveSettings
 from shared.objectstore import ObjectStore
 from tests.faults.doorway import Doorway, process_behind
+from tests.faults.otherbroker import OtherBroker
 from tests.faults.plan import OTHER_FOOTAGE, Plan, make_footage
 from tests.gate import Gate
 from tests.line import Line, line
@@ -113,8 +114,16 @@ class Scene:
 
     def control(self, *arguments: str) -> None:
         """Say something to the broker as its operator, by `rabbitmqctl`."""
+        root = ["chroot", str(self.broker.root)] if isinstance(self.broker, OtherBroker) else []
         subprocess.run(
-            ["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", "-n", "cradle@localhost", *arguments],
+            [
+                *root,
+                "/usr/lib/rabbitmq/bin/rabbitmqctl",
+                "-q",
+                "-n",
+                "cradle@localhost",
+                *arguments,
+            ],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder / "broker" / "home"),
@@ -259,7 +268,12 @@ class Scene:
 def scene(folder: Path, seed: int, plan: Plan = Plan()) -> Iterator[Scene]:  # noqa: B008 - frozen
     """A house that is not started yet, below `folder`; whatever runs at the end is killed."""
     with ExitStack() as stack:
-        broker, store = Broker(folder / "broker"), Store(folder / "store")
+        broker: Broker
+        if plan.broker_root is None:
+            broker = Broker(folder / "broker")
+        else:
+            broker = OtherBroker(folder / "broker", plan.broker_root, stack)
+        store = Store(folder / "store")
         broker.start()
         stack.callback(broker.kill)
         store.start()

@@ -100,7 +100,7 @@ def room(link: Link, kind: ArchiveQueue) -> Room:
     return Room(link, kind)
 
 
-def has(inbox: list[Delivery], count: int) -> bool:
+def holds(inbox: list[Delivery], count: int) -> bool:
     return len(inbox) == count
 
 
@@ -138,7 +138,7 @@ def test_what_many_readers_acknowledge_together_is_gone_and_the_rest_stays_in_or
         inbox: list[Delivery] = []
         reader = room.read(inbox, prefetch=100)
         expected = left[:100]
-        eventually(partial(has, inbox, len(expected)), 20)
+        eventually(partial(holds, inbox, len(expected)), 20)
         assert bodies_of(inbox) == expected
         done = chance.randint(1, len(inbox))
         inbox[done - 1].ack_up_to()
@@ -153,7 +153,7 @@ def test_what_is_given_back_again_and_again_is_never_given_up(room: Room) -> Non
     for turn in range(DEFAULT_LIMIT + 5):
         inbox: list[Delivery] = []
         reader = room.read(inbox)
-        eventually(partial(has, inbox, 3), 10)
+        eventually(partial(holds, inbox, 3), 10)
         assert bodies_of(inbox) == bodies, turn
         reader.close()
     assert room.link.declare(lost_queue()).messages == 0

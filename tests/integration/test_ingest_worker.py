@@ -779,6 +779,9 @@ def on_a_full_disk_the_oldest_goes_and_recording_goes_on(station: Station) -> No
         (first, *_) = station.lines("janitor.deleted")
         assert (first["reason"], first["level"]) == ("quota", "error")
         assert list((station.frames / CAMERA).glob("deleted-*.json")), "for the custody record"
+        eventually(
+            lambda: any(each.event == "expired" for each in station.events), SECONDS, "it is told"
+        )
         assert station.workers["ingest"].poll() is None
         assert station.stop() == 0
         station.until_told()

@@ -1,10 +1,12 @@
 """Stages that share no disk: frames and live in buckets, each worker on a disk of its own."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ingest.handover import HANDED_OVER
 from shared.config import ArchiveSettings
 from tests.line import Line, line
 from tests.services import StoreService
@@ -87,3 +89,37 @@ def test_a_killed_ingest_costs_at_most_the_fragment_that_was_open(
         assert {epoch for epoch, _ in made.fragments(CAMERA)} > {old_epoch}
         assert made.stop("ingest-2") == {"ingest-2": 0}
         made.until_archived(CAMERA, SECONDS)
+
+
+def test_who_hands_a_camera_to_another_host_still_says_all_that_it_closed(
+    tmp_path: Path,
+    broker_url: str,
+    archive_settings: ArchiveSettings,
+    places: Places,
+) -> None:
+    """The next holder does not see this disk; and it is noticed as soon as it records."""
+    cameras = [{**GENERATED, "id": f"camera-{number}"} for number in (1, 2)]
+    with line(tmp_path, broker_url, archive_settings, cameras, **places) as made:
+        made.start("ingest-1")
+        names = [str(camera["id"]) for camera in cameras]
+        eventually(lambda: all(len(made.fragments(name)) >= 3 for name in names), SECONDS)
+        made.start("ingest-2")
+
+        def moved() -> str | None:
+            return next((name for name in names if len(made.frame_store.epochs(name)) > 1), None)
+
+        camera = eventually(lambda: moved() or "", SECONDS, "a camera has changed hands")
+        left = made.frame_store.epochs(camera)[0]
+        end = eventually(
+            lambda: index.end if (index := made.frame_store.closed(camera, left)).end else None,
+            SECONDS,
+            "ended",
+        )
+        assert end is not None
+        assert end.reason == HANDED_OVER
+        cursor = made.frames / "spool-ingest-1" / "frames" / camera / "published.json"
+        eventually(
+            lambda: json.loads(cursor.read_text()) == {"epoch": left, "offset": -1},
+            SECONDS,
+            "all of it is published",
+        )

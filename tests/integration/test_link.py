@@ -291,6 +291,7 @@ def test_a_message_that_cannot_be_obeyed_goes_to_the_lost_with_its_reason(link: 
     inbox = Inbox()
     inbox.subscribe(link, WORK)
     eventually(lambda: len(inbox.deliveries) == 2, 5)
+    inbox.deliveries[0].headers["traceparent"] = "no trace at all"
     link.send_to_lost(inbox.deliveries[0], "not JSON: rtsp://user:hush@host/ said so")
     lost = eventually(lambda: link.get(lost_queue()), 5)
     assert lost is not None
@@ -305,6 +306,19 @@ def test_a_message_that_cannot_be_obeyed_goes_to_the_lost_with_its_reason(link: 
     }
     lost.ack()
     assert link.get(lost_queue()) is None
+
+
+def test_a_lost_message_keeps_its_trace(link: Link) -> None:
+    """`cradle lost republish` sends it again with that header."""
+    headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    link.publish_and_wait(FRAMES, KEY, b"garbage", headers=headers)
+    inbox = Inbox()
+    inbox.subscribe(link, WORK)
+    eventually(lambda: inbox.deliveries, 5)
+    link.send_to_lost(inbox.deliveries[0], "not JSON")
+    lost = eventually(lambda: link.get(lost_queue()), 5)
+    assert lost is not None
+    assert headers.items() <= lost.headers.items()
 
 
 def test_the_broker_sends_its_own_dead_letters_to_the_lost_too(link: Link, broker_url: str) -> None:

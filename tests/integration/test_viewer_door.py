@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,16 @@ from schemathesis.core.result import Ok
 from shared.clock import SystemClock
 from shared.config import ArchiveSettings
 from shared.errors import Misconfigured
+from shared.users import hash_of
 from shared.viewersettings import ViewerSettings
 from tests.archiver_fragments import CAMERA
 from tests.gate import Gate
 from tests.support import eventually
 from tests.videos import Videos
 from tests.viewer_bucket import House, house, span_query
-from tests.viewer_house import PASSWORD, TOKEN, Person, viewing
+from tests.viewer_house import PASSWORD, TOKEN, Person, Viewing, viewing
 from viewer.application import VIEWS
-from viewer.guard import MOST_BODY_BYTES
+from viewer.limits import MOST_BODY_BYTES
 from viewer.server import Server
 
 EXAMPLES = 15
@@ -117,6 +118,45 @@ def test_logging_out_ends_the_session_for_whoever_has_its_cookie(viewed: House) 
     assert thief.ask("GET", "/api/session").status == 200
     assert watcher.ask("DELETE", "/api/session").status == 204
     assert thief.ask("GET", "/api/session").status == 401
+
+
+def test_a_log_out_is_known_to_replicas_that_share_the_broker_and_no_folder(
+    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings
+) -> None:
+    shared_by_all = {
+        "port": 0,
+        "secret": "s" * 40,
+        "users": [{"name": "minji", "role": "operator", "password_hash": hash_of(PASSWORD)}],
+    }
+
+    def replica(name: str) -> AbstractContextManager[Viewing]:
+        folder = tmp_path / name
+        section = {**shared_by_all, "url": (folder / "viewer").as_uri()}
+        return viewing(
+            folder, broker_url, archive_settings, has_users=False, name=name, viewer=section
+        )
+
+    def until_it_hears(viewer: Viewing) -> Person:
+        person = viewer.person("minji")
+        eventually(lambda: person.get("/api/system")["broker_since"], 20, "events arrive")
+        return person
+
+    with replica("viewer-1") as first:
+        there, other = until_it_hears(first), first.person("minji")
+        with replica("viewer-2") as second:
+            until_it_hears(second)
+            here = Person(second.address, there.cookie)
+            assert here.ask("GET", "/api/session").status == 200
+            assert there.ask("DELETE", "/api/session").status == 204
+            eventually(lambda: here.ask("GET", "/api/session").status == 401, 10, "it ends there")
+            assert Person(second.address, other.cookie).ask("GET", "/api/session").status == 200
+        with replica("viewer-3") as late:  # has heard nothing of it
+            until_it_hears(late)
+            again = Person(late.address, there.cookie)
+            with replica("viewer-2"):  # is told of, where the broker is met
+                eventually(
+                    lambda: again.ask("GET", "/api/session").status == 401, 20, "it is told again"
+                )
 
 
 def test_a_viewer_may_not_do_what_operators_may(viewed: House) -> None:
@@ -220,9 +260,13 @@ def test_behind_a_proxy_that_is_trusted_the_visitor_and_the_scheme_are_known(
             assert ("strict-transport-security" in answer.headers) is is_secure
 
 
-def test_with_a_certificate_the_page_speaks_tls_alone(
-    tmp_path: Path, broker_url: str, archive_settings: ArchiveSettings
+def test_with_a_certificate_the_page_speaks_tls_alone_and_waits_for_it_no_longer_than_it_should(
+    tmp_path: Path,
+    broker_url: str,
+    archive_settings: ArchiveSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("viewer.server.HANDSHAKE_SECONDS", 2.0)
     certificate, key = tmp_path / "page.pem", tmp_path / "key.pem"
     subprocess.run(
         [
@@ -248,6 +292,9 @@ def test_with_a_certificate_the_page_speaks_tls_alone(
         assert answer.status == 200
         assert answer.getheader("strict-transport-security")
         connection.close()
+        where = urlsplit(viewer.address)
+        with socket.create_connection((where.hostname or "", where.port or 0), 10) as silent:
+            assert silent.recv(1) == b""
 
 
 def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_said_in_a_sentence(

@@ -6,14 +6,19 @@ believed. One house for all; tests that kill something bring it back.
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from pydantic import SecretStr
 
 from shared.config import ArchiveSettings
+from shared.link import Link
+from shared.messages import Event, Stage
+from shared.topology import EVENTS
 from tests.line import decode_counters, wait_seconds
 from tests.player.screen import chromium
 from tests.services import BrokerService, StoreService
@@ -124,12 +129,14 @@ def test_a_dead_camera_never_looks_live_and_comes_back(house: Watched, browser: 
         expect(tile).not_to_have_attribute("data-state", "live", timeout=15_000)
         expect(tile.locator(".veil")).to_be_visible()
         expect(tile.locator(".veil")).to_contain_text("not live")
+        expect(page.locator("#said")).to_contain_text("영아반 1: ")
         shown = counter(page)
         wait_seconds(1.5)
         assert counter(page) == shown
         house.line.start("ingest")
         house.until_live(page, 30)
         expect(tile.locator(".veil")).to_be_hidden()
+        expect(page.locator("#said")).to_have_text("영아반 1: Live")
 
 
 def test_the_page_comes_back_when_the_viewer_is_killed(house: Watched, browser: Browser) -> None:
@@ -140,6 +147,101 @@ def test_the_page_comes_back_when_the_viewer_is_killed(house: Watched, browser: 
         tile = page.locator(f'[data-camera="{CAMERA}"]')
         expect(tile).to_have_attribute("data-state", "live", timeout=30_000)
         rises(page, 5 * RATE, 30)
+
+
+def test_a_tile_that_nobody_can_see_rests_and_plays_again_when_it_is_seen(
+    house: Watched, browser: Browser
+) -> None:
+    def loads(page: Page) -> bool:
+        return bool(page.evaluate("document.querySelector('.tile video').readyState"))
+
+    with house.page(browser) as page:
+        house.until_live(page)
+        main = page.locator("#main")
+        main.evaluate("main => (main.style.marginTop = '5000px')")
+        eventually(lambda: not loads(page), 10, "it rests beyond the edge of the screen")
+        expect(page.locator(".tile")).not_to_have_attribute("data-state", "live")
+        main.evaluate("main => (main.style.marginTop = '')")
+        house.until_live(page)
+        rises(page, RATE, 10)
+        hide = """(isHidden) => {
+          Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+        page.evaluate(hide, True)
+        eventually(lambda: not loads(page), 15, "it rests in the background")
+        page.evaluate(hide, False)
+        house.until_live(page)
+        page.locator(f'[data-camera="{CAMERA}"]').focus()
+        page.keyboard.press("m")
+        page.evaluate(hide, True)
+        rises(page, 7 * RATE, 20)
+        assert loads(page), "a room that is listened to plays on"
+
+
+def test_a_browser_that_does_not_keep_up_says_so_and_not_that_the_room_is_to_blame(
+    house: Watched, browser: Browser
+) -> None:
+    with house.page(browser) as page:
+        house.until_live(page)
+        page.evaluate(
+            """() => {
+              const real = HTMLVideoElement.prototype.getVideoPlaybackQuality;
+              HTMLVideoElement.prototype.getVideoPlaybackQuality = function () {
+                const { totalVideoFrames } = real.call(this);
+                const droppedVideoFrames = window.keepsUp ? 0 : totalVideoFrames * 0.9;
+                return { totalVideoFrames, droppedVideoFrames };
+              };
+            }"""
+        )
+        words = page.get_by_text("does not keep up with all rooms")
+        expect(words).to_be_visible(timeout=30_000)
+        page.evaluate("window.keepsUp = true")
+        expect(words).to_be_hidden(timeout=30_000)
+
+
+def test_footage_deleted_before_it_was_stored_is_told_on_the_wall_and_to_the_operator(
+    house: Watched, browser: Browser
+) -> None:
+    def publish(**moments: datetime) -> None:
+        event = Event(
+            stage=Stage.INGEST,
+            worker="ingest",
+            camera=CAMERA,
+            event="expired",
+            at=datetime.now(UTC),
+            detail={
+                "reason": "quota",
+                "fragments": 12,
+                **{name: moment.isoformat() for name, moment in moments.items()},
+            },
+        )
+        with Link(SecretStr(house.line.config["broker"]["url"]), "test") as link:
+            link.publish_and_wait(EVENTS, event.routing_key, event.to_body())
+
+    with house.page(browser, locale="ko-KR") as page:
+        house.until_live(page)
+        warning = page.locator(".tile .bad")
+        expect(warning).to_be_hidden()
+        now = datetime.now(UTC)
+        publish(starts_at=now - timedelta(hours=2), ends_at=now, deleted_at=now)
+        expect(warning).to_contain_text("저장이 확인되기 전에 지워진 영상", timeout=10_000)
+        expect(warning).to_contain_text("저장 공간 부족")
+        page.get_by_role("button", name="English").click()
+        expect(warning).to_contain_text("Deleted before it was known to be stored")
+        page.goto("/system")
+        expect(page.locator(f'[data-expired="{CAMERA}"]')).to_contain_text("no room left for it")
+    long_ago = now - timedelta(days=2)
+    publish(starts_at=long_ago, ends_at=long_ago, deleted_at=long_ago)
+    with house.page(browser) as page:
+        eventually(partial(warns_of_nothing, page), 10, "it is no news any more")
+
+
+def warns_of_nothing(page: Page) -> bool:
+    """Whether the wall, loaded anew, shows no warning."""
+    page.reload()
+    page.wait_for_selector(".tile")
+    return page.locator(".tile .bad").is_hidden()
 
 
 def test_a_room_is_enlarged_left_and_heard_by_keyboard(house: Watched, browser: Browser) -> None:
@@ -153,6 +255,10 @@ def test_a_room_is_enlarged_left_and_heard_by_keyboard(house: Watched, browser: 
         page.keyboard.press("m")
         assert page.evaluate("document.querySelector('video').muted") is False
         page.keyboard.press("m")
+        page.keyboard.press("f")
+        page.wait_for_function("document.fullscreenElement !== null")
+        page.keyboard.press("f")
+        page.wait_for_function("document.fullscreenElement === null")
         with page.expect_download() as saved:
             page.keyboard.press("s")
         assert saved.value.suggested_filename.startswith(f"{CAMERA}_")
@@ -203,6 +309,18 @@ def test_the_day_is_played_across_the_border_of_two_clips(house: Watched, browse
         after = rises(page, 10, 10, ".screen video:not([hidden])")
         assert before is not None
         assert before < after < before + 6 * RATE, "it goes on where the other ended"
+
+
+def test_in_korean_the_reason_of_a_gap_is_korean(house: Watched, browser: Browser) -> None:
+    with house.page(browser, f"/rooms/{CAMERA}", locale="ko-KR") as page:
+        page.locator('details[data-name="gaps"] summary').click()
+        row = page.locator("tr", has_text="녹화 전").first
+        expect(row).to_contain_text("이 카메라의 첫 녹화 이전", timeout=20_000)
+        page.get_by_role("button", name="English").click()
+        page.locator('details[data-name="gaps"] summary').click()
+        expect(page.locator("tr", has_text="not yet recording").first).to_contain_text(
+            "before the first recording of this camera", timeout=20_000
+        )
 
 
 def test_a_click_on_the_timeline_plays_that_moment(house: Watched, browser: Browser) -> None:
@@ -316,6 +434,18 @@ def test_what_was_seen_arrives_by_itself_with_its_picture(house: Watched, browse
         eventually(lambda: picture.evaluate("image => image.naturalWidth") > 0, 10, "its picture")
         page.select_option("#f-activity", "sleeping")
         expect(page.locator(".empty")).to_be_visible()
+        page.select_option("#f-activity", "")
+        expect(cards.first).to_be_visible()
+        page.fill("#f-words", "no room was ever described so")
+        page.keyboard.press("Enter")
+        expect(page.locator(".empty")).to_be_visible()
+        page.fill("#f-words", "")
+        page.fill("#f-to", "2020-01-01T00:00")
+        page.keyboard.press("Enter")
+        expect(page.locator(".empty")).to_be_visible()
+        page.fill("#f-to", "")
+        page.select_option("#f-camera", CAMERA)
+        expect(cards.first).to_be_visible()
 
 
 def test_the_operator_sees_who_works_on_what(house: Watched, browser: Browser) -> None:
@@ -324,6 +454,16 @@ def test_the_operator_sees_who_works_on_what(house: Watched, browser: Browser) -
         for stage in ("ingest", "encoder", "archiver"):
             expect(row).to_contain_text(stage, timeout=30_000)
         expect(row).to_contain_text("Live")
+
+
+def test_the_reference_says_what_each_call_takes_and_answers(
+    house: Watched, browser: Browser
+) -> None:
+    with house.page(browser, "/reference") as page:
+        call = page.locator("details", has_text="POST /api/session")
+        call.locator("summary").click()
+        expect(call).to_contain_text("password")
+        expect(call).to_contain_text("csrf_token")
 
 
 # -- for everybody --------------------------------------------------------------------------------

@@ -272,7 +272,8 @@ def test_the_trace_of_a_sample_goes_on_in_its_events(tmp_path: Path, moved: Samp
     seen: list[Any] = []
     house.desk.publish_and_wait = lambda *_, headers: seen.append(headers)  # type: ignore[method-assign]
     message = Message(moved.to_body())
-    message.headers = {"traceparent": "00-1-2-01", "x-other": "no"}
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    message.headers = {"traceparent": trace, "x-other": "no"}
     delivery: Any = message
     house.handler.handle(house.desk, delivery)
-    assert seen == [{"traceparent": "00-1-2-01"}]
+    assert seen == [{"traceparent": trace}]

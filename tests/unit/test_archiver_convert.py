@@ -19,11 +19,13 @@ from archiver.convert import (
 )
 from archiver.poster import encode_poster, make_poster
 from archiver.windows import window_of
+from shared.bucketframes import BucketFrames
 from shared.clock import SystemClock
-from shared.errors import ChildFailed, Unavailable
+from shared.errors import ChildFailed, Misconfigured, StoreUnavailable, Unavailable
 from shared.framestore import FrameReader
 from shared.log import get_logger
-from tests.archiver_fragments import Recorded, footage, record
+from tests.archiver_fragments import Recorded, empty_bucket, footage, record
+from tests.memory_store import MemoryStore
 
 
 @pytest.fixture(scope="session")
@@ -268,3 +270,39 @@ def test_a_fragment_whose_disk_gives_an_error_is_named(
     with pytest.raises(FragmentUnreadable) as found:
         make(recorded, tmp_path)
     assert found.value.number == 1
+
+
+def in_bucket(recorded: Recorded) -> tuple[BucketFrames, MemoryStore]:
+    frames, store = empty_bucket()
+    for each in recorded.fragments:
+        frames.put(each, (recorded.root / each.path).read_bytes())
+    return frames, store
+
+
+def converter_of(frames: BucketFrames) -> Converter:
+    return Converter(
+        frames, SystemClock(), get_logger(), timeout_seconds=30, abandon=threading.Event()
+    )
+
+
+@pytest.mark.parametrize("at", ["list", "read"])
+def test_while_a_bucket_refuses_the_key_the_clip_waits(
+    recorded: Recorded, tmp_path: Path, at: str
+) -> None:
+    """A key that is changed under way must not make a .ts of every clip of that minute."""
+    frames, store = in_bucket(recorded)
+    store.refuses = Misconfigured("archive.access_key: it is refused (AccessDenied)"), {at}
+    with pytest.raises(StoreUnavailable, match="AccessDenied"):
+        converter_of(frames).make(clip_of(recorded), tmp_path / "clip.mp4")
+    store.refuses = None
+    made = converter_of(frames).make(clip_of(recorded), tmp_path / "clip.mp4").made
+    assert (made.container, made.probed_frames) == ("mp4", recorded.frames)
+
+
+def test_without_ffmpeg_what_lies_in_a_bucket_is_the_clip_as_it_is(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, _ = in_bucket(recorded)
+    fail_without_ffmpeg(recorded, monkeypatch)
+    file = converter_of(frames).make(clip_of(recorded), tmp_path / "clip.mp4")
+    assert file.path.read_bytes() == original(recorded)

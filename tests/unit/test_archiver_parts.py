@@ -16,12 +16,13 @@ from pydantic import ValidationError
 
 from archiver.book import Book
 from archiver.clip import SOFTWARE, Clip, Made
+from archiver.completion import read_index
 from archiver.continuity import KEPT_EPOCHS, Continuity, holes
 from archiver.expiry import day_of, last_day_to_keep
 from archiver.held import Held, HeldDeliveries
 from archiver.intake import prefetch_of
 from archiver.ledger import Ledger
-from archiver.reconcile import empty_windows, is_settled, look, untold
+from archiver.reconcile import empty_windows, look, settled_epochs, untold
 from archiver.windows import window_of
 from archiver.workfolder import WorkFolder, remove_leftovers
 from shared.clipfolder import read_listing
@@ -33,7 +34,8 @@ from shared.manifest import Manifest, read_manifest
 from shared.messages import EpochEnd, Fragment, Stage
 from shared.objectstore import StoredObject
 from shared.ranges import Ranges
-from tests.archiver_fragments import CAMERA, START, STREAM, reference
+from tests.archiver_fragments import CAMERA, START, STREAM, empty_bucket, put, reference
+from tests.memory_store import MemoryStore
 
 EPOCH = new_epoch(START)
 
@@ -374,15 +376,76 @@ def test_an_index_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     assert list(found.unread) == [bad]
 
 
-def test_an_epoch_is_settled_when_it_has_ended_and_every_fragment_is() -> None:
-    book = Book(600, 10)
+def test_an_epoch_is_settled_when_it_has_ended_and_every_fragment_is(tmp_path: Path) -> None:
+    book, frames = Book(600, 10), FrameReader(tmp_path)
     fragments = [reference(n, epoch=EPOCH) for n in range(3)]
     book.ledger.commit(EPOCH, 0, 1, START)
-    closed = index_of(*fragments, end=ended(EPOCH, START))
-    assert not is_settled(closed, book, LONG_AGO)
+    closed = {EPOCH: index_of(*fragments, end=ended(EPOCH, START))}
+    assert settled_epochs(frames, closed, book, LONG_AGO) == set()
     book.ledger.lose(EPOCH, 2, 2)
-    assert is_settled(closed, book, LONG_AGO)
-    assert not is_settled(index_of(*fragments), book, LONG_AGO)
+    assert settled_epochs(frames, closed, book, LONG_AGO) == {EPOCH}
+    assert settled_epochs(frames, {EPOCH: index_of(*fragments)}, book, LONG_AGO) == set()
+
+
+def heads(store: MemoryStore) -> int:
+    return sum(what == "stat" for what, _ in store.asked)
+
+
+def test_in_a_bucket_what_came_after_an_epochs_end_is_archived_too() -> None:
+    """A host died with a part in its spool, what was fresh was uploaded first, and it came back."""
+    frames, _ = empty_bucket()
+    book, fragments = Book(600, 10), [reference(n, epoch=EPOCH) for n in range(11)]
+    put(frames, *fragments[:5], fragments[10])
+    end = ended(EPOCH, START).model_copy(update={"fragments": 11})
+    frames.put_end(end)
+    book.ledger.commit(EPOCH, 0, 4, START)
+    book.ledger.commit(EPOCH, 10, 10, START)
+    found = look(frames, CAMERA, (), {}, book.under_way_or_committed())
+    assert untold(found.indices, book, {EPOCH: end}, LONG_AGO, 100) == []
+    settled = settled_epochs(frames, found.indices, book, LONG_AGO)
+    put(frames, *fragments[5:10])
+    found = look(frames, CAMERA, settled, {}, book.under_way_or_committed())
+    assert untold(found.indices, book, {EPOCH: end}, LONG_AGO, 100) == fragments[5:10]
+
+
+def test_what_the_book_knows_costs_a_bucket_no_request() -> None:
+    frames, store = empty_bucket()
+    book, fragments = Book(600, 10), [reference(n, epoch=EPOCH) for n in range(1300)]
+    put(frames, *fragments)
+    book.ledger.commit(EPOCH, 0, 599, START)
+    for each in fragments[600:1298]:
+        book.offer(each, 0.0)
+    (closing,) = book.take_over(fragments[1297].ends_at, 0.0, 0.0)  # in hand; 1200.. gathered
+    assert (closing.window.start - int(START.timestamp()), len(closing.fragments)) == (600, 600)
+    store.asked.clear()
+    found = look(frames, CAMERA, (), {}, book.under_way_or_committed())
+    assert untold(found.indices, book, {}, LONG_AGO, 100) == fragments[1298:]
+    assert heads(store) == 2
+    assert len(store.asked) == 4, "and a listing of the epochs, and one of this one"
+    store.asked.clear()
+    known = book.under_way_or_committed()[EPOCH]
+    assert list(read_index(frames, CAMERA, EPOCH, known)) == fragments[1298:]
+    assert [what for what, _ in store.asked] == ["list", "stat", "stat"]
+
+
+def test_a_window_of_which_all_is_known_costs_a_bucket_one_listing() -> None:
+    frames, store = empty_bucket()
+    put(frames, *(reference(n, epoch=EPOCH) for n in range(3)))
+    store.asked.clear()
+    assert list(read_index(frames, CAMERA, EPOCH, {0, 1, 2})) == []
+    assert [what for what, _ in store.asked] == ["list"]
+
+
+def test_what_was_written_off_and_lies_in_a_bucket_is_taken_up_again() -> None:
+    frames, _ = empty_bucket()
+    book, fragments = Book(600, 10), [reference(n, epoch=EPOCH) for n in range(4)]
+    put(frames, fragments[1])
+    book.ledger.lose(EPOCH, 0, 3)
+    found = look(frames, CAMERA, (), book.ledger.lost, book.under_way_or_committed())
+    assert found.again == {EPOCH: {1}}
+    for epoch, numbers in found.again.items():
+        book.ledger.find(epoch, numbers)
+    assert untold(found.indices, book, {}, LONG_AGO, 100) == [fragments[1]]
 
 
 def test_windows_without_footage_are_recorded_once_and_only_when_they_are_long_over() -> None:

@@ -79,6 +79,7 @@ def test_an_empty_window_repeats_the_cause_of_the_epoch_s_end() -> None:
     [
         ("broke off: Connection timed out", Cause.CAMERA_OFFLINE),
         ("no video for 5 s", Cause.CAMERA_OFFLINE),
+        ("nothing came for 10 s", Cause.CAMERA_OFFLINE),
         ("there is no video in it", Cause.CAMERA_OFFLINE),
         ("the device gives no more pictures", Cause.CAMERA_OFFLINE),
         ("the server ended the stream", Cause.CAMERA_OFFLINE),

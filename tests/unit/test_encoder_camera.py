@@ -832,3 +832,19 @@ def test_a_camera_without_sound_gets_none(room: Room) -> None:
     (generation,) = FakeGeneration.made
     assert not generation.recipe.sound
     assert generation.silence == []
+
+
+def test_a_camera_whose_successor_publishes_is_dropped_and_that_is_no_fault_of_ours(
+    room: Room,
+) -> None:
+    room.go_on(3 * PARTS)
+    child = FakeGeneration.made[-1]
+    theirs = new_epoch(room.clock.now() + timedelta(seconds=30))
+    segment = Segment(f"{theirs}/000000.ts", 1.0, room.clock.now())
+    playlist = Playlist.started_at(room.clock.now(), 1)
+    playlist = playlist.with_segment(segment, keep=3, least_target_seconds=1)
+    (room.live / NAME).write_text(playlist.text())
+    child.write_segment()
+    room.hear(child)  # nothing is raised: the loop would count it
+    assert room.camera.ended == "another worker writes this camera's playlist"
+    assert child.killed

@@ -1,11 +1,12 @@
 """Fragments that were fetched: there while they are live, never waited for."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from encoder.cursor import LIVE_BUDGET_SECONDS
 from encoder.fetched import KEPT_SECONDS, Fetched
 from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
@@ -35,7 +36,7 @@ class Desk:
         frames.store = store
         self.fetched = Fetched(frames, self.clock, get_logger())
 
-    def fetch(self, number: int, *, is_there: bool = True) -> str:
+    def fetch(self, number: int, *, is_there: bool = True, age_seconds: float = 0.0) -> str:
         path = fragment_path("camera-1", EPOCH, number)
         if is_there:
             self.store.objects[path] = bytes([number]) * 1000
@@ -49,7 +50,7 @@ class Desk:
             bytes=1000,
             frames=30,
             captured_at=NOON,
-            written_at=NOON,
+            written_at=self.clock.now() - timedelta(seconds=age_seconds),
             stream=STREAM,
         )
         self.fetched.fetch(batch.to_body())
@@ -83,6 +84,16 @@ def test_what_could_not_be_fetched_is_gone(desk: Desk, is_away: bool) -> None:
     with pytest.raises(FragmentGone):
         desk.fetched.read(path, 0, 1)
     desk.fetched.fetch(b"no batch at all")
+
+
+def test_what_is_not_live_any_more_is_not_fetched(desk: Desk) -> None:
+    """The loop leaves it out; after an outage it would be asked for behind all that is as old."""
+    old = desk.fetch(1, age_seconds=LIVE_BUDGET_SECONDS + 0.1)
+    assert desk.store.asked == []
+    with pytest.raises(FragmentGone):
+        desk.fetched.read(old, 0, 1)
+    live = desk.fetch(2, age_seconds=LIVE_BUDGET_SECONDS)
+    assert desk.fetched.read(live, 0, 1) == b"\x02"
 
 
 def test_what_was_fed_stays_while_a_child_may_die_and_then_goes(desk: Desk) -> None:

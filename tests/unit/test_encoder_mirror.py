@@ -1,13 +1,15 @@
 """Live output in a bucket: playlists are whole, numbers go on, nothing of the dead stays."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from encoder.folder import LEAST_LINGER_SECONDS
-from encoder.mirror import GUARD_SECONDS, MirroredFolder
+from encoder.mirror import GUARD_SECONDS, LONGEST_PAUSE_SECONDS, MirroredFolder
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.strand import Strand
 from shared.clock import SimulatedClock
@@ -23,9 +25,13 @@ class AtOnce:
 
     def __init__(self) -> None:
         self.jobs: list[Callable[[], None]] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
 
     def do(self, job: Callable[[], None]) -> None:
         self.jobs.append(job)
+
+    def do_later(self, seconds: float, job: Callable[[], None]) -> None:
+        self.later.append((seconds, job))
 
     def run(self) -> None:
         while self.jobs:
@@ -167,6 +173,57 @@ def test_who_was_frozen_does_not_overwrite_its_successor(
     assert isinstance(host.seen[-1], SeatTaken)
 
 
+def test_who_was_frozen_within_a_request_does_not_overwrite_its_successor(
+    host: Host, other: Host, store: MemoryStore, clock: SimulatedClock
+) -> None:
+    host.segment()
+    replace = store.replace
+
+    def freeze(key: str, data: bytes, *, content_type: str) -> None:
+        replace(key, data, content_type=content_type)
+        if key.endswith(NAME):
+            store.replace = replace  # type: ignore[method-assign]
+            clock.advance(GUARD_SECONDS + 1)
+            other.take_over()
+            other.segment()
+
+    store.replace = freeze  # type: ignore[method-assign]
+    host.segment()
+    host.segment()
+    assert published(store).segments[-1].generation == other.name
+    assert isinstance(host.seen[-1], SeatTaken)
+
+
+def test_a_fault_of_ours_is_told_like_any_other_failure(
+    host: Host, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a fault of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "replace", fail)
+        host.segment(run=False)
+        host.segment(run=False)
+        with pytest.raises(ValueError, match="ours"):  # the strand counts it
+            host.strand.run()
+    assert [type(each) for each in host.seen] == [ValueError] * 2
+    host.strand.run()
+    host.segment()
+    assert host.seen[-1] is None
+
+
+def test_what_lies_in_the_bucket_is_the_strands_to_know(host: Host, clock: SimulatedClock) -> None:
+    """The loop would look at a set that a thread is changing."""
+    for _ in range(4):
+        host.segment()
+    before = set(host.folder._stored)
+    clock.advance(2 * LEAST_LINGER_SECONDS)
+    host.folder.clean()
+    assert host.folder._stored == before
+    host.strand.run()
+    assert host.folder._stored < before
+
+
 def test_nothing_is_published_after_the_camera_was_dropped(host: Host, store: MemoryStore) -> None:
     host.segment()
     host.segment(run=False)
@@ -203,23 +260,36 @@ def test_what_a_dead_encoder_left_in_the_bucket_goes(
 
 
 def test_a_seat_is_not_taken_up_before_the_bucket_has_answered(
-    other: Host, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    other: Host, store: MemoryStore
 ) -> None:
     store.is_away = True
-    tries: list[float] = []
-
-    def wait(seconds: float) -> bool:
-        tries.append(seconds)
-        store.is_away = len(tries) < 3
-        return False
-
-    monkeypatch.setattr(other.folder._closed, "wait", wait)
     loaded: list[bool] = []
     other.folder.restore(lambda: loaded.append(True))
-    assert loaded == []
+    for _ in range(3):  # each time the thread is others' until the next
+        other.strand.run()
+        assert loaded == []
+        assert other.folder.obstacle == "the store is away"
+        ((seconds, again),) = other.strand.later
+        assert 0 < seconds <= LONGEST_PAUSE_SECONDS
+        other.strand.later = []
+        other.strand.do(again)
+    store.is_away = False
     other.strand.run()
     assert loaded == [True]
-    assert len(tries) == 3
+    assert other.folder.obstacle is None
+    assert other.strand.later == []
+
+
+def test_a_camera_that_was_dropped_waits_for_no_bucket(other: Host, store: MemoryStore) -> None:
+    store.is_away = True
+    other.folder.restore(lambda: None)
+    other.strand.run()
+    other.folder.stop()
+    ((_, again),) = other.strand.later
+    asked = len(store.asked)
+    again()
+    assert len(store.asked) == asked
+    assert len(other.strand.later) == 1
 
 
 def test_jobs_of_a_strand_are_done_in_order_and_a_fault_ends_none() -> None:
@@ -242,3 +312,14 @@ def test_jobs_of_a_strand_are_done_in_order_and_a_fault_ends_none() -> None:
     while waiting:
         waiting.pop()()
     assert done == [1, 2]
+
+
+def test_a_job_for_later_holds_no_thread_until_then() -> None:
+    done = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        strand = Strand(pool, get_logger())
+        strand.do_later(0.05, done.set)
+        pool.submit(lambda: None).result(10)
+        assert not done.is_set()
+        assert done.wait(10)
+    strand.do_later(0.0, done.set)  # the worker has stopped: nothing happens

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from encoder.folder import LiveFolder
-from encoder.playlist import Segment
+from encoder.folder import Done, LiveFolder
+from encoder.playlist import Playlist, Segment
 from encoder.publication import FRESH_SECONDS, LIVE_EVENT_SECONDS, STALLED_SECONDS, Publication
 from shared.clock import SimulatedClock
 from shared.config import LiveSettings
+from shared.errors import SeatTaken
 from shared.identity import new_epoch
 from shared.log import get_logger
 
@@ -148,3 +149,26 @@ def test_a_full_disk_is_counted_and_the_next_segment_tries_again(
     assert figure("cradle_encoder_write_failures_total") == 1
     public.segment()
     assert len(public.publication.playlist.segments) == 3
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("error", [None, ValueError("a fault of ours"), SeatTaken("another's")])
+def test_nothing_is_waited_for_that_has_come_to_an_end_whatever_end(
+    public: Public, monkeypatch: pytest.MonkeyPatch, error: Exception | None, *, at_once: bool
+) -> None:
+    """A seat that is given back waits for all that is not seen yet."""
+    lost: list[str] = []
+    told: list[Exception | None] = []
+    public.publication.lost = lost.append
+
+    def write(_playlist: Playlist, _before: Playlist, done: Done) -> None:
+        if at_once and isinstance(error, SeatTaken):
+            raise error
+        done(error)
+
+    monkeypatch.setattr(public.folder, "write", write)
+    segment = Segment(f"{public.generation}/000000.ts", 1.0, public.clock.now())
+    public.publication.add([segment], lambda: told.append(None))
+    assert public.publication.unseen == 0
+    assert told == [None]
+    assert lost == (["another's"] if isinstance(error, SeatTaken) else [])

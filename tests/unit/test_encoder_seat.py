@@ -39,28 +39,47 @@ class BusyLoop:
 class FakeCamera:
     def __init__(self, *_: object) -> None:
         self.ended = None
+        self.state = "live"
         self.delivered: list[list[object]] = []
 
     def deliver(self, deliveries: list[object]) -> None:
         self.delivered.append(deliveries)
 
 
-def test_deliveries_that_come_while_the_loop_is_busy_are_passed_on_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    camera, loop, clock = FakeCamera(), BusyLoop(), SimulatedClock()
+class Chair:
+    """A seat, with nothing behind it."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.camera, self.loop = FakeCamera(), BusyLoop()
+        self.taken: dict[str, Any] = {}
+        self.seat = take(self.camera, self.loop, self.taken, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def chair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chair:
+    return Chair(tmp_path, monkeypatch)
+
+
+def take(
+    camera: FakeCamera,
+    loop: BusyLoop,
+    taken: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> CameraSeat:
+    clock = SimulatedClock()
     monkeypatch.setattr(seat_file, "Camera", lambda *_: camera)
     context = SimpleNamespace(
         settings=Settings.model_validate({"live": {"url": f"file://{tmp_path}"}}),
         clock=clock,
         log=get_logger(),
         name="encoder",
+        tracer=None,
     )
-    taken: dict[str, Any] = {}
     link = SimpleNamespace(
         consume=lambda _queue, **options: taken.update(options), send_to_lost=lambda *_: None
     )
-    CameraSeat(
+    return CameraSeat(
         "camera-1",
         cast(WorkerContext, context),
         cast(Link, link),
@@ -68,11 +87,21 @@ def test_deliveries_that_come_while_the_loop_is_busy_are_passed_on_together(
         Turns(clock),
         Stores(context.settings, clock, get_logger()),
     )
+
+
+def test_deliveries_that_come_while_the_loop_is_busy_are_passed_on_together(chair: Chair) -> None:
+    loop = chair.loop
     loop.turn()
     for number in range(3):
-        taken["on_delivery"](number)
+        chair.taken["on_delivery"](number)
     assert len(loop.calls) == 1
     loop.turn()
-    taken["on_delivery"](3)
+    chair.taken["on_delivery"](3)
     loop.turn()
-    assert camera.delivered == [[0, 1, 2], [3]]
+    assert chair.camera.delivered == [[0, 1, 2], [3]]
+
+
+def test_a_seat_says_why_it_waits(chair: Chair) -> None:
+    assert chair.seat.state == "live"
+    chair.seat._places.folder.obstacle = "live.url: there is no bucket"
+    assert chair.seat.state == "starting: live.url: there is no bucket"

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.page import _is_death, _must_be_noticed, _worst, write_section
+from tests.faults.page import _is_death, _must_be_noticed, _worst
 from tests.faults.steps import FREEZES
 from tests.faults.strikes import ALL
+from tests.sections import write_section
 
 
 @pytest.fixture

@@ -167,6 +167,8 @@ def test_another_client_finds_broker_and_store_of_somebody_else_too(
         "CRADLE_ARCHIVE__BUCKET": "cradle",
         "CRADLE_ARCHIVE__REGION": "us-east-1",
         "CRADLE_FRAMES__URL": "file:///var/lib/cradle/frames",
+        "CRADLE_FRAMES__SPOOL": "file:///var/lib/cradle/spool",
+        "CRADLE_LIVE__SPOOL": "file:///var/lib/cradle/live-spool",
         "CRADLE_LIVE__URL": "file:///var/lib/cradle/live",
         "CRADLE_VIEWER__URL": "file:///var/lib/cradle/viewer",
     }

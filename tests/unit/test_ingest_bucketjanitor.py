@@ -1,20 +1,24 @@
 """Cleaning a frame store that is a bucket: stored first, others written down, nobody's closed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
-from ingest.bucketjanitor import ABANDONED_SECONDS
+from ingest.bucketjanitor import ABANDONED_SECONDS, TOTAL_SECONDS
 from ingest.choice import GIB
 from ingest.janitor import Janitor
-from ingest.recovery import INTERRUPTED, begin_epoch
+from ingest.recovery import INTERRUPTED, append_lines, begin_epoch
+from ingest.shelf import Shelf
 from ingest.stored import note_stored
 from shared.bucketframes import BucketFrames
 from shared.clock import SimulatedClock
 from shared.config import from_mapping
 from shared.custody import FragmentsLost, read_custody
+from shared.framestore import INDEX_NAME
 from shared.identity import ClipIdentity, fragment_path, new_epoch
 from shared.log import get_logger
 from shared.messages import EpochEnd, Event, Fragment, Stage, StreamParameters
@@ -29,16 +33,31 @@ BYTES = 1000
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
+def make_fragment(epoch: str, number: int, camera: str) -> Fragment:
+    return Fragment(
+        camera=camera,
+        epoch=epoch,
+        fragment=number,
+        path=fragment_path(camera, epoch, number),
+        bytes=BYTES,
+        frames=30,
+        captured_at=NOON + timedelta(seconds=number),
+        duration_seconds=1,
+        key_frame_bytes=100,
+        stream=STREAM,
+    )
+
+
 class House:
     """An ingest's janitor, its frames in one bucket and the archive in another."""
 
-    def __init__(self, root: Path, **frames: Any) -> None:
+    def __init__(self, root: Path, others: Sequence[dict[str, str]] = (), **frames: Any) -> None:
         self.clock = SimulatedClock(NOON)
         self.settings = from_mapping(
             {
                 "archive": {"secret_key": "x"},
                 "frames": {"url": "s3://frames/nursery", "spool": root.as_uri(), **frames},
-                "cameras": [{"id": CAMERA, "source": "test:"}],
+                "cameras": [{"id": CAMERA, "source": "test:"}, *others],
             }
         )
         self.settings.frames.root.mkdir(parents=True)
@@ -63,19 +82,7 @@ class House:
 
     def add(self, epoch: str, numbers: range, camera: str = CAMERA) -> None:
         for number in numbers:
-            record = Fragment(
-                camera=camera,
-                epoch=epoch,
-                fragment=number,
-                path=fragment_path(camera, epoch, number),
-                bytes=BYTES,
-                frames=30,
-                captured_at=NOON + timedelta(seconds=number),
-                duration_seconds=1,
-                key_frame_bytes=100,
-                stream=STREAM,
-            )
-            self.frames.put(record, bytes(BYTES))
+            self.frames.put(make_fragment(epoch, number, camera), bytes(BYTES))
 
     def end(self, epoch: str, fragments: int, camera: str = CAMERA) -> None:
         self.frames.put_end(
@@ -99,6 +106,9 @@ class House:
 
     def clean(self, after: timedelta = timedelta()) -> None:
         self.clock.advance(after.total_seconds())
+        assert self.janitor.bucket is not None
+        self.janitor.bucket.cameras = self.janitor.cameras
+        self.janitor.bucket.turn()
         self.janitor.clean()
 
     def left(self, epoch: str, camera: str = CAMERA) -> list[int]:
@@ -143,16 +153,72 @@ def test_what_was_never_stored_goes_at_its_age_and_is_written_down(house: House)
     assert house.losses == [(0, 2, "retention")]
 
 
-def test_over_its_share_of_the_quota_the_oldest_goes_first_the_stored(tmp_path: Path) -> None:
+def test_over_the_quota_the_oldest_goes_first_the_stored(tmp_path: Path) -> None:
     house = House(tmp_path, quota_gib=4 * BYTES / GIB)
     epoch = house.record(6)
     house.commit(epoch, 4, 5)
     house.clean()
     assert house.left(epoch) == [0, 1, 2, 3]
     house.add(epoch, range(6, 7))
-    house.clean()
+    house.clean(timedelta(seconds=TOTAL_SECONDS + 1))
     assert house.left(epoch) == [1, 2, 3, 6]
     assert house.losses == [(0, 0, "quota")]
+
+
+def test_a_camera_with_more_than_its_share_loses_nothing_while_there_is_room(
+    tmp_path: Path,
+) -> None:
+    others = [{"id": f"other-{number}", "source": "test:"} for number in range(5)]
+    house = House(tmp_path, others, quota_gib=12 * BYTES / GIB)
+    epoch = house.record(10)
+    house.clean()
+    assert house.left(epoch) == list(range(10))
+
+
+def test_of_what_is_too_much_each_camera_gives_its_part(tmp_path: Path) -> None:
+    others = [{"id": "other-1", "source": "test:"}]
+    house = House(tmp_path, others, quota_gib=12 * BYTES / GIB)
+    epoch = house.record(12)
+    house.record(4, camera="other-1")
+    house.clean()
+    assert house.left(epoch) == list(range(3, 12))
+
+
+def test_what_was_put_here_is_not_asked_about(house: House) -> None:
+    epoch = house.record(3)
+    assert house.janitor.bucket is not None
+    for record in house.frames.closed(CAMERA, epoch).fragments:
+        house.janitor.bucket.tell(record)
+    before = len(house.store.asked)
+    house.clean()
+    assert "stat" not in {what for what, _ in house.store.asked[before:]}
+    assert len(house.janitor.bucket.kept(CAMERA)) == 3
+
+
+def test_an_object_that_nobody_can_read_goes_at_its_age(house: House) -> None:
+    epoch = house.record(1)
+    key = f"nursery/{fragment_path(CAMERA, epoch, 7)}"
+    house.store.create_bytes(key, b"by hand", content_type="x")
+    house.clean()
+    house.clean(25 * HOUR)
+    assert key not in house.store.objects
+
+
+def test_what_was_uploaded_is_nothing_that_the_spool_still_holds(house: House) -> None:
+    """Files go behind the back of the spool's janitor."""
+    root, epoch = house.settings.frames.root, new_epoch(NOON)
+    folder = root / CAMERA / epoch
+    begin_epoch(folder, NOON, STREAM)
+    shelf = Shelf(root, CAMERA, is_spool=True)
+    for number in range(3):
+        path = fragment_path(CAMERA, epoch, number)
+        (root / path).write_bytes(bytes(10))
+        line = make_fragment(epoch, number, CAMERA)
+        index = folder / INDEX_NAME
+        append_lines(index, [line], index.stat().st_size if index.exists() else 0)
+        assert len(shelf.look()) == 1
+        (root / path).unlink()
+    assert shelf.look() == []
 
 
 def test_each_fragment_is_asked_about_once(house: House) -> None:
@@ -207,6 +273,13 @@ def test_a_camera_that_no_configuration_names_is_cleaned_after(house: House) -> 
     assert house.left(epoch, FORGOTTEN) == []
 
 
+def test_a_camera_that_another_configuration_names_is_left_alone(house: House) -> None:
+    epoch = house.record(2, camera=FORGOTTEN, ended=False)
+    house.clean()
+    house.clean(timedelta(seconds=2 * ABANDONED_SECONDS))
+    assert house.frames.closed(FORGOTTEN, epoch).end is None
+
+
 def test_a_store_that_is_away_keeps_no_spool_from_being_cleaned(house: House) -> None:
     house.record(2)
     house.store.is_away = house.archive.is_away = True
@@ -214,3 +287,14 @@ def test_a_store_that_is_away_keeps_no_spool_from_being_cleaned(house: House) ->
     house.store.is_away = house.archive.is_away = False
     house.clean()
     assert house.losses == [(0, 1, "retention")]
+
+
+def test_a_spool_is_told_with_its_limit_and_what_the_archive_waits_for_with_its_age(
+    house: House,
+) -> None:
+    house.record(2)
+    house.clean()
+    limit = REGISTRY.get_sample_value("cradle_ingest_spool_quota_bytes")
+    assert limit == house.settings.frames.spool_gib * GIB
+    name = "cradle_ingest_archived_up_to_timestamp_seconds"
+    assert REGISTRY.get_sample_value(name, {"camera": CAMERA}) == NOON.timestamp()

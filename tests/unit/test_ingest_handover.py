@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingest.camera import Capture
 from ingest.departures import Departures
+from ingest.elsewhere import INTEREST_SECONDS, Elsewhere
 from ingest.handover import (
     HAND_OVER_SECONDS,
     HANDED_OVER,
@@ -16,10 +18,14 @@ from ingest.handover import (
     newest_epoch,
     stay,
 )
+from shared.bucketframes import BucketFrames
+from shared.bucketplace import BucketPlace
 from shared.clock import SimulatedClock
-from shared.config import CameraSettings
+from shared.config import ArchiveSettings, CameraSettings
 from shared.framestore import FrameReader
+from shared.identity import new_epoch
 from shared.log import get_logger
+from tests.memory_store import MemoryStore
 
 EPOCH, LATER = "0" * 19 + "1", "0" * 19 + "2"
 
@@ -70,6 +76,38 @@ def test_an_epoch_that_is_left_is_spared_for_its_time_and_no_longer(house: House
     assert house.left() == EPOCH
     house.clock.advance(0.2)
     assert house.left() is None
+
+
+def test_who_leaves_sees_its_successor_on_another_host(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    store = MemoryStore(house.clock)
+    frames = BucketFrames(
+        ArchiveSettings.model_validate({"secret_key": "x"}), BucketPlace("frames", "")
+    )
+    memory: Any = store
+    frames.store = memory
+    elsewhere = Elsewhere(frames, house.clock, get_logger())
+    house.departures = Departures(tmp_path, house.clock, get_logger(), elsewhere.newest)
+    capture = FakeCapture()
+    store.objects[f"camera-1/{EPOCH}/000000.ts"] = b"its own"
+    assert house.departures.begin(capture, "ingest was stopped")
+    house.departures.turn()
+    elsewhere.look()
+    house.departures.turn()
+    assert capture.asked is None
+    store.objects[f"camera-1/{LATER}/000000.ts"] = b"of one who tried before"
+    elsewhere.look()
+    house.departures.turn()
+    assert capture.asked is None
+    store.objects[f"camera-1/{new_epoch(house.clock.now())}/000000.ts"] = b"the other's"
+    elsewhere.look()
+    house.departures.turn()
+    assert capture.asked == HANDED_OVER
+    assert not house.departures.unfollowed
+    house.clock.advance(INTEREST_SECONDS)
+    asked = len(store.asked)
+    elsewhere.look()
+    assert len(store.asked) == asked
 
 
 def test_a_word_from_the_future_is_not_believed(house: House) -> None:

@@ -18,6 +18,7 @@ from ingest.janitor import RESERVE_BYTES, missing_room
 from ingest.outbox import CURSOR_NAME
 from ingest.shelf import Kept, Shelf
 from shared.config import from_mapping
+from shared.errors import Unavailable
 from shared.framestore import INDEX_NAME, FrameReader, store_bytes
 from shared.identity import fragment_path
 from shared.messages import Fragment
@@ -121,6 +122,33 @@ def test_what_is_deleted_unarchived_is_in_the_custody_record(house: House) -> No
     house.clean(DAY + MINUTE)
     assert house.left(epoch) == []
     assert house.bucket.losses == [(0, 2, "retention")]
+
+
+def test_what_is_deleted_with_the_bucket_away_is_told_at_once_and_for_a_day(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, quota_gib=4 * BYTES / GIB)
+    house.record(6)
+    house.bucket.is_away = True
+    house.clean()
+    told = house.janitor.expired.news(house.clock.now())[CAMERA]
+    assert (told.reason, told.fragments) == ("quota", 2)
+    assert (told.starts_at, told.ends_at) == (NOON, NOON + timedelta(seconds=2))
+    assert told.deleted_at == house.clock.now()
+    house.record(3, starts_at=NOON + timedelta(minutes=1))
+    house.clean(MINUTE)
+    told = house.janitor.expired.news(house.clock.now())[CAMERA]
+    assert (told.fragments, told.starts_at) == (5, NOON)
+    assert house.janitor.expired.news(house.clock.now() + DAY) == {CAMERA: told}
+    assert house.janitor.expired.news(house.clock.now() + DAY + MINUTE) == {}
+
+
+def test_what_was_stored_is_deleted_without_telling_anybody(house: House) -> None:
+    epoch = house.record(5)
+    house.store(epoch, 0, 4)
+    house.clean(11 * MINUTE)
+    assert house.left(epoch) == []
+    assert house.janitor.expired.news(house.clock.now()) == {}
 
 
 def test_the_bucket_is_asked_before_anything_is_called_lost(house: House) -> None:
@@ -468,3 +496,71 @@ def test_the_size_of_a_store_is_that_of_its_fragments(house: House) -> None:
     house.record(3)
     house.record(2, camera="camera-2")
     assert store_bytes(house.root) == 5 * BYTES
+
+
+# -- what alerts look at ---------------------------------------------------------------------------
+
+
+def archived_up_to(camera: str = CAMERA) -> float | None:
+    name = "cradle_ingest_archived_up_to_timestamp_seconds"
+    return REGISTRY.get_sample_value(name, {"camera": camera})
+
+
+def test_archived_up_to_stands_at_the_oldest_fragment_that_no_clip_holds(house: House) -> None:
+    epoch = house.record(5)
+    house.clean(9 * MINUTE)
+    assert archived_up_to() == NOON.timestamp(), "no archiver lives: the lag grows"
+    house.store(epoch, 0, 2)
+    house.clean()
+    assert archived_up_to() == (NOON + timedelta(seconds=3)).timestamp()
+    house.store(epoch, 3, 4)
+    house.clean()
+    assert archived_up_to() == house.clock.now().timestamp()
+
+
+def test_a_camera_that_is_off_has_nothing_that_waits(house: House) -> None:
+    house.store(house.record(2), 0, 1)
+    house.clean(DAY)
+    assert archived_up_to() == house.clock.now().timestamp()
+
+
+def test_what_a_hint_says_and_the_bucket_does_not_is_not_archived(house: House) -> None:
+    house.store(house.record(2), 0, 1)
+    house.bucket.is_away = True
+    house.clean(MINUTE)
+    assert archived_up_to() == NOON.timestamp()
+
+
+def test_where_a_camera_cannot_be_read_nothing_is_called_archived(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.record(2)
+    house.clean()
+
+    def away(_shelf: Shelf) -> list[Kept]:
+        raise Unavailable("the disk is away")
+
+    monkeypatch.setattr(Shelf, "look", away)
+    house.clean(MINUTE)
+    assert archived_up_to() == NOON.timestamp()
+
+
+def test_of_a_camera_that_another_worker_has_nothing_is_said(house: House) -> None:
+    house.record(1)
+    house.clean()
+    assert archived_up_to() is not None
+    house.janitor.cameras = ()
+    house.clean()
+    assert archived_up_to() is None
+
+
+def test_the_room_of_the_frame_store_is_told(house: House) -> None:
+    house.record(3)
+    house.clean()
+    figures = {
+        name: REGISTRY.get_sample_value(f"cradle_ingest_frame_store_{name}_bytes") or 0.0
+        for name in ("quota", "disk_free", "disk_size")
+    }
+    assert figures["quota"] == GIB
+    assert 0 < figures["disk_free"] < figures["disk_size"]
+    assert (REGISTRY.get_sample_value("cradle_ingest_frame_store_bytes") or 0) >= 3 * BYTES

@@ -22,7 +22,7 @@ class Told:
     def __init__(self) -> None:
         self.places: list[tuple[str, int, int]] = []
 
-    def publish(self, exchange: str, key: str, body: bytes) -> None:
+    def publish(self, exchange: str, key: str, body: bytes, *, headers: object) -> None:
         batch = read_batch(body)
         assert (exchange, key) == ("cradle.frames", f"batch.{batch.camera}")
         self.places.append((batch.camera, batch.fragment, batch.part))

@@ -31,7 +31,13 @@ class Broker:
         self.owed: list[Callable[[bool], None]] = []
 
     def publish_confirmed(
-        self, exchange: str, key: str, body: bytes, *, on_result: Callable[[bool], None]
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        *,
+        headers: object,
+        on_result: Callable[[bool], None],
     ) -> None:
         assert (exchange, key) == (FRAMES, f"fragment.{CAMERA}")
         self.sent.append(body.decode())

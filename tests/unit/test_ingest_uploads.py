@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from ingest.lines import Cursor
+from ingest import upload as upload_file
+from ingest.lines import PATIENCE_SECONDS, Cursor, write_cursor
 from ingest.outbox import Outbox
 from ingest.recovery import append_lines, begin_epoch
 from ingest.spool import Spool
-from ingest.uploads import CURSOR_NAME, Uploads
+from ingest.upload import CURSOR_NAME, TRIES
+from ingest.uploads import Uploads
 from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
 from shared.clock import SimulatedClock
@@ -105,9 +107,15 @@ class Host:
 
         eventually(all_told, SECONDS, f"{count} told")
 
-    @property
-    def stored(self) -> list[str]:
-        return sorted(self.store.objects)
+    def until_left(self, *names: str) -> None:
+        """Files go a little after they were uploaded."""
+
+        def all_gone() -> bool:
+            self.clock.advance(1)
+            self.uploads.wake(CAMERA)
+            return self.left == list(names)
+
+        eventually(all_gone, SECONDS, f"only {names} left")
 
     @property
     def left(self) -> list[str]:
@@ -129,14 +137,14 @@ def test_what_is_closed_is_uploaded_its_file_goes_and_then_it_is_told(host: Host
     assert host.told == host.records
     index = host.frames.closed(CAMERA, host.epoch)
     assert [*index.fragments, index.end] == host.records
-    assert host.left == []
+    host.until_left()
 
 
 def test_nothing_is_published_before_it_can_be_read(host: Host) -> None:
     class Link:
         sent = 0
 
-        def publish_confirmed(self, *_: object, on_result: Any) -> None:
+        def publish_confirmed(self, *_: object, headers: object, on_result: Any) -> None:
             self.sent += 1
             on_result(True)
 
@@ -163,6 +171,103 @@ def test_a_store_that_is_away_costs_nothing_and_what_is_new_goes_first(host: Hos
     assert host.told[0] == host.records[30]
     assert host.told[1:] == host.records[:30]
     assert host.uploads.trouble is None
+    created = [key for what, key in host.store.asked if what == "create"]
+    assert len(created) == len(set(created)) == 31
+
+
+def test_what_went_before_its_turn_is_no_hole_in_the_archive(host: Host) -> None:
+    """Until those before it are there, it can be read, and stands in no index."""
+    host.uploads.start()
+    host.close(2)
+    host.until_told(2)
+    host.store.is_away = True
+    host.close(3)
+    eventually(lambda: host.uploads.trouble, SECONDS)
+    host.close(1, add=False)
+    early = host.records[-1]
+    assert isinstance(early, Fragment)
+    host.store.is_away = False
+    host.frames.put(early, (host.root / early.path).read_bytes(), early_from=2)
+    assert host.frames.closed(CAMERA, host.epoch).fragments == (*host.records[:2],)
+    assert host.frames.closed(CAMERA, host.epoch, {2, 3, 4}).fragments == (
+        *host.records[:2],
+        early,
+    )
+    host.until_told(5)
+    eventually(lambda: len(host.frames.closed(CAMERA, host.epoch).fragments) == 6, SECONDS)
+
+
+def test_an_epoch_that_could_not_be_closed_holds_up_no_other_and_comes_later(host: Host) -> None:
+    host.uploads.start()
+    host.close(2)
+    host.until_told(2)
+    first, told = host.epoch, list(host.records)
+    host.epoch = new_epoch(NOON, after=first)
+    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    host.records.clear()
+    host.close(2, add=False)
+    for _ in range(2):
+        host.clock.advance(PATIENCE_SECONDS + 1)
+        host.until_told(2)
+    host.until_told(4)
+    later, host.epoch, host.records = host.epoch, first, told
+    host.close(1, add=False)
+    host.end()
+    host.until_told(6)
+    index = host.frames.closed(CAMERA, first)
+    assert len(index.fragments) == 3
+    assert index.end is not None
+    assert len(host.frames.closed(CAMERA, later).fragments) == 2
+
+
+def test_what_a_run_passed_over_is_carried_by_the_next(host: Host) -> None:
+    first = host.epoch
+    host.epoch = new_epoch(NOON, after=first)
+    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    host.close(2, add=False)
+    host.end()
+    write_cursor(host.root / CAMERA / CURSOR_NAME, Cursor(host.epoch, 0))
+    host.epoch, host.records = first, []
+    host.close(2, add=False)
+    host.uploads = host.new_uploads()
+    host.uploads.start()
+    host.until_told(5)
+    assert len(host.frames.closed(CAMERA, first).fragments) == 2
+
+
+def test_a_file_that_cannot_be_read_is_left_alone_after_some_tries(host: Host) -> None:
+    host.close(3, add=False)
+    (host.root / host.path(1)).unlink()
+    (host.root / host.path(1)).mkdir()  # as a bad sector would, it gives an error
+    host.uploads.start()
+    host.until_told(2)
+    assert host.told == [host.records[0], host.records[2]]
+    assert TRIES > 1
+
+
+def test_a_file_goes_when_its_line_is_on_the_disk(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut takes lines that were not synced; what they name must then still be there."""
+    order: list[str] = []
+    sync, unlink = upload_file._sync, Path.unlink
+
+    def synced(path: Path) -> None:
+        order.append(path.name)
+        sync(path)
+
+    def unlinked(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".ts":
+            order.append(path.name)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(upload_file, "_sync", synced)
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    host.uploads.start()
+    host.close(2)
+    host.until_told(2)
+    host.until_left()
+    assert order == [INDEX_NAME, "000000.ts", "000001.ts"]
 
 
 def test_a_restart_goes_on_where_it_was(host: Host) -> None:
@@ -185,6 +290,7 @@ def test_a_lost_cursor_uploads_nothing_twice(host: Host) -> None:
     host.close(3)
     host.until_told(3)
     host.restart()
+    assert host.left == []
     (host.root / CAMERA / CURSOR_NAME).unlink()
     (host.root / host.path(1)).write_bytes(host.store.objects[host.path(1)])  # killed in between
     host.close(1, add=False)
@@ -192,7 +298,7 @@ def test_a_lost_cursor_uploads_nothing_twice(host: Host) -> None:
     host.uploads.start()
     host.until_told(2)
     assert host.told == [host.records[1], host.records[3]]
-    assert host.left == []
+    host.until_left()
 
 
 def test_other_bytes_under_the_key_stop_nothing_and_stay_on_the_disk(host: Host) -> None:
@@ -201,7 +307,7 @@ def test_other_bytes_under_the_key_stop_nothing_and_stay_on_the_disk(host: Host)
     host.close(3)
     host.until_told(2)
     assert host.store.objects[host.path(1)] == b"somebody else's"
-    assert host.left == ["000001.ts"]
+    host.until_left("000001.ts")
 
 
 def test_who_has_the_spool_to_himself_closes_what_a_dead_one_left(host: Host) -> None:

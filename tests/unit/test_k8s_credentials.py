@@ -8,10 +8,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from deploy.k8s.credentials import manifests
+from deploy.rights.broker import RIGHTS, Topics
+from deploy.rights.store import policy_of
 from shared.messages import Stage
+from shared.topology import EXCHANGES
 from shared.users import Users
 from shared.viewersettings import ViewerSettings
-from tests.k8s.manifests import Manifest, built, values
+from tests.k8s.manifests import FOLDER, Manifest, built, values
 
 FROM_PEOPLE = {"cradle-cameras"}
 PASSWORD = "correct horse battery"
@@ -70,3 +73,29 @@ def test_who_is_named_can_log_in_to_the_page(monkeypatch: pytest.MonkeyPatch) ->
     user = Users(settings).check("관리자", PASSWORD)
     assert user is not None
     assert user.role == "operator"
+
+
+def test_the_broker_gives_each_stage_its_rights_and_makes_the_exchanges_for_them() -> None:
+    told = json.loads(made()["cradle-broker-definitions"]["definitions.json"])
+    given = {each["user"]: each for each in told["permissions"]}
+    for stage in Stage:
+        may = RIGHTS[stage]
+        assert (given[stage]["configure"], given[stage]["write"], given[stage]["read"]) == (
+            may.configure,
+            may.write,
+            may.read,
+        )
+        topics = {
+            each["exchange"]: Topics(each["write"], each["read"])
+            for each in told["topic_permissions"]
+            if each["user"] == stage
+        }
+        assert topics == {name: may.topics.get(name, Topics()) for name in EXCHANGES}
+    assert {each["name"] for each in told["exchanges"]} == set(EXCHANGES)
+    assert all(each["type"] == "topic" and each["durable"] for each in told["exchanges"])
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_the_policies_of_the_store_are_the_rights_that_compose_gives(stage: Stage) -> None:
+    file = FOLDER / "overlays" / "single-node" / "policies" / f"{stage}.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == policy_of(stage)

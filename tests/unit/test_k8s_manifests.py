@@ -22,7 +22,7 @@ import viewer.server
 import viewer.worker
 from deploy.local.vigil import HUNG_SECONDS
 from shared import config
-from shared.config import FrameSettings, MetricsSettings
+from shared.config import MetricsSettings
 from shared.messages import Stage
 from tests.k8s.custom import SCHEMAS
 from tests.k8s.manifests import (
@@ -255,9 +255,6 @@ def test_places_are_where_a_volume_is_mounted(name: str) -> None:
         assert path in {mount["mountPath"] for mount in pod.container["volumeMounts"]}
 
 
-@pytest.mark.skipif(
-    "spool" not in FrameSettings.model_fields, reason="frames.url: s3:// has not landed yet"
-)
 def test_the_configuration_is_one_that_the_workers_take(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +268,7 @@ def test_the_configuration_is_one_that_the_workers_take(
     (pod,) = (each for each in workers(name) if each.name == "ingest")
     (claim,) = pod.workload["spec"]["volumeClaimTemplates"]
     size = mebibytes(claim["spec"]["resources"]["requests"]["storage"]) / 1024
-    assert size >= 1.1 * settings.frames.model_dump()["spool_gib"]
+    assert size >= 1.1 * settings.frames.spool_gib
 
 
 def test_a_change_of_the_configuration_rolls_the_workers_out(name: str) -> None:

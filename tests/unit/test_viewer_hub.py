@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from viewer.hub import MOST_OF_ONE, QUEUE_LENGTH, Hub, Told
+from viewer.hub import QUEUE_LENGTH, Hub, Told
+from viewer.limits import MOST_PAGES_OF_ONE
 
 
 async def _next(pages: AsyncIterator[Told | None]) -> Told | None:
@@ -54,8 +55,8 @@ def test_a_viewer_that_stops_ends_its_pages_and_takes_no_new_ones() -> None:
 def test_one_session_cannot_take_the_places_of_all_others() -> None:
     async def run() -> None:
         hub = Hub()
-        many = [hub.listen("greedy") for _ in range(MOST_OF_ONE)]
-        assert [await _next(page) for page in many] == [None] * MOST_OF_ONE
+        many = [hub.listen("greedy") for _ in range(MOST_PAGES_OF_ONE)]
+        assert [await _next(page) for page in many] == [None] * MOST_PAGES_OF_ONE
         assert [each async for each in hub.listen("greedy")] == []
         other = hub.listen("other")
         assert await _next(other) is None

@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,41 +12,19 @@ import pytest
 from shared.clock import milliseconds
 from shared.coverage.day import Rules, cover
 from shared.coverage.localday import local_day
-from shared.identity import new_epoch
 from tests.coverage_story import Story
+from tests.viewer_month import START, month, note
 from viewer import answers
 from viewer.days import evidence
 from viewer.index import FILE, Index, Row, clip_row, record_row
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
 SEOUL = ZoneInfo("Asia/Seoul")
-CAMERAS = 16
-DAYS = 30
 MOST_SECONDS = 0.1
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Index:
     return Index(tmp_path / FILE)
-
-
-def note(key: str, summary: str, at: datetime = START, camera: str = "camera-1") -> Row:
-    values: dict[str, Any] = {
-        **dict.fromkeys(("activity", "children", "adults", "view", "judged_by"), "cannot_tell"),
-        **dict.fromkeys(("requests", "input_tokens", "output_tokens"), 0),
-        **dict.fromkeys(("other_activity", "remote_state", "remote_reason", "remote_until"), None),
-        "key": key,
-        "camera": camera,
-        "starts": milliseconds(at),
-        "ends": milliseconds(at) + 60_000,
-        "summary": summary,
-        "evidence": "a picture",
-        "changed": 0.1,
-        "picture_key": f"{key}.jpg",
-        "picture_at": milliseconds(at),
-        "judged_at": milliseconds(at),
-    }
-    return Row("notes", values)
 
 
 def found(index: Index, words: str) -> list[str]:
@@ -171,54 +149,3 @@ def test_any_day_of_a_month_of_sixteen_cameras_comes_in_a_tenth_of_a_second(
     assert len(notes) == 1440
     assert coverage.stored_milliseconds == 24 * 3600 * 1000
     assert min(seconds) < MOST_SECONDS
-
-
-def month() -> list[Row]:
-    """A clip each ten minutes, of every camera, and a note each minute of one of them."""
-    rows = []
-    for number in range(1, CAMERAS + 1):
-        camera = f"camera-{number}"
-        epoch = new_epoch(START)
-        for place in range(DAYS * 144):
-            at = START + timedelta(minutes=10 * place)
-            starts = milliseconds(at)
-            stretch = {
-                "epoch": epoch,
-                "first": 600 * place,
-                "last": 600 * place + 599,
-                "starts": starts,
-                "ends": starts + 600_000,
-                "frame_milliseconds": 35,
-            }
-            values = {
-                "key": f"clips/{camera}/{at:%Y/%m/%d}/{place}.json",
-                "camera": camera,
-                "epoch": epoch,
-                "first": 600 * place,
-                "last": 600 * place + 599,
-                "starts": starts,
-                "ends": starts + 600_000,
-                "frames": 18_000,
-                "bytes": 10**8,
-                "container": "mp4",
-                "codec": "h264",
-                "width": 1920,
-                "height": 1080,
-                "has_sound": 1,
-                "object_key": f"{place}.mp4",
-                "poster_key": f"{place}.jpg",
-                "reason": None,
-                "stretches": json.dumps([stretch]),
-                "gaps": "[]",
-            }
-            rows.append(Row("clips", values, milliseconds(START)))
-    rows += [
-        note(
-            f"analysis/{place}",
-            "아이들이 놀고 있습니다.",
-            START + timedelta(minutes=place),
-            "camera-7",
-        )
-        for place in range(DAYS * 1440)
-    ]
-    return rows

@@ -132,7 +132,7 @@ def test_a_session_ends_with_its_time_with_logging_out_and_with_the_password(
     here = sessions(settings, clock)
     first, begun = here.begin(user)
     second, _ = here.begin(user)
-    here.end(begun)
+    here.end(begun.ending)
     assert here.find(first) is None
     assert sessions(settings, clock).find(first) is None
     assert here.find(second) is not None

@@ -2,7 +2,7 @@
 
 from shared.clock import SimulatedClock
 from shared.messages import Event, Stage
-from viewer.states import LIVE_SECONDS, States
+from viewer.states import LIVE_SECONDS, NEWS, States
 
 CAMERA = "camera-1"
 
@@ -63,3 +63,18 @@ def test_a_camera_that_was_handed_over_is_live_though_the_one_that_left_says_off
     told.clock.advance(1)
     assert told(Stage.ENCODER, "live", newest_at=told.clock.now().isoformat()) == "live"
     assert told(Stage.ENCODER, "live", newest_at="what") == "offline"
+
+
+def test_footage_that_was_deleted_unarchived_is_news_for_a_day() -> None:
+    told = Told()
+    assert told.states.expired(CAMERA) is None
+    moment = told.clock.now().isoformat()
+    facts = {"starts_at": moment, "ends_at": moment, "deleted_at": moment}
+    told(Stage.INGEST, "expired", reason="quota", fragments="12", **facts)
+    found = told.states.expired(CAMERA)
+    assert found is not None
+    assert (found.reason, found.fragments) == ("quota", 12)
+    told.clock.advance(NEWS.total_seconds())
+    assert told.states.expired(CAMERA) is None
+    told(Stage.INGEST, "expired", reason="quota")
+    assert told.states.expired(CAMERA) is None, "what cannot be read is nobody's news"

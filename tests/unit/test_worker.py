@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from shared import worker as frame
@@ -24,7 +25,7 @@ from shared.errors import BrokerUnavailable, CradleError, LinkLost, Misconfigure
 from shared.health import FRESH_SECONDS, Health
 from shared.log import get_logger
 from shared.messages import Stage
-from shared.worker import WorkerContext, run, stop_on_signals
+from shared.worker import UNEXPECTED, WorkerContext, run, stop_on_signals
 from tests.support import SIGNALS
 
 
@@ -91,6 +92,23 @@ def test_work_that_breaks_is_begun_again_with_growing_pauses(
     assert len(stop.pauses) == 12
     assert stop.pauses[0] <= 2 * FIRST_SECONDS
     assert longest_seconds / 2 <= stop.pauses[-1] <= longest_seconds
+
+
+def restarts(reason: str) -> float:
+    return REGISTRY.get_sample_value("cradle_worker_restarts_total", {"reason": reason}) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(LinkLost("gone"), "LinkLost"), (ZeroDivisionError("bug"), UNEXPECTED)],
+)
+def test_an_interruption_is_counted_by_a_reason_that_was_there_before(
+    context: WorkerContext, clock: SimulatedClock, error: Exception, reason: str
+) -> None:
+    before = restarts(reason)
+    assert REGISTRY.get_sample_value("cradle_worker_restarts_total", {"reason": reason}) is not None
+    run(Work(raising(error)), context, Stop(clock, 3))
+    assert restarts(reason) == before + 3
 
 
 def test_pauses_start_over_once_the_work_has_held(

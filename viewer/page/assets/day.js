@@ -5,7 +5,7 @@ import { call, get, listen, now, path, session } from "./api.js";
 import { Playback } from "./playback.js";
 import { KINDS, Timeline } from "./timeline.js";
 import { clock, dayBeside, dayOf, length, size } from "./time.js";
-import { cause, t } from "./words.js";
+import { cause, sentence, t } from "./words.js";
 import { go } from "./app.js";
 import { card } from "./notes.js";
 
@@ -282,7 +282,7 @@ function gapTable(missing) {
       el("td", {}, clock(Date.parse(gap.ends_at))),
       el("td", {}, length(gap.seconds)),
       el("td", {}, cause(gap.cause)),
-      el("td", { class: "fine" }, gap.reason),
+      el("td", { class: "fine" }, sentence(gap.reason)),
     ),
   );
   return table([t("from"), t("to"), t("length"), t("reason"), ""], rows);

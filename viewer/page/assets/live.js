@@ -15,6 +15,9 @@ const AGAIN_SECONDS = 1.5;
 const NATIVE_SECONDS = 10;
 const FAR_BEHIND_SECONDS = 9;
 const LOOK_MS = 500;
+const DROPS_MS = 8000;
+const MANY_DROPS = 0.3;
+const FEW_PICTURES = 20;
 
 const CONFIGURATION = {
   enableWorker: false, // a worker from a blob would need a wider content security policy
@@ -44,7 +47,8 @@ function policy(timeoutMs, retries) {
 export class LivePlayer {
   /** @param {HTMLVideoElement} video
    * @param {string} camera
-   * @param {(state: {state: string, delay: number | null, at: number | null}) => void} tell */
+   * @param {(state: {state: string, delay: number | null, at: number | null, isBehind: boolean}) => void} tell
+   *   `isBehind`: pictures come, and this browser shows too few of them or too late */
   constructor(video, camera, tell) {
     this.video = video;
     this.address = `/api/cameras/${camera}/live/index.m3u8`;
@@ -52,6 +56,7 @@ export class LivePlayer {
     this.hls = null;
     this.moved = { time: -1, at: performance.now() };
     this.shownAt = null;
+    this.drops = { at: performance.now(), total: 0, dropped: 0, isMany: false };
     this.begin();
     this.timer = setInterval(() => this.look(), LOOK_MS);
   }
@@ -130,7 +135,20 @@ export class LivePlayer {
     }
     if (!this.hls && state === "stale" && standing > NATIVE_SECONDS) this.again();
     this.catchUp(delay);
-    this.tell({ state, delay, at: this.shownAt });
+    this.count();
+    const isLate = state === "stale" && standing < STANDING_SECONDS;
+    this.tell({ state, delay, at: this.shownAt, isBehind: isLate || this.drops.isMany });
+  }
+
+  /** Pictures that were decoded and never shown. */
+  count() {
+    const at = performance.now();
+    const quality = this.video.getVideoPlaybackQuality?.();
+    if (!quality || at - this.drops.at < DROPS_MS) return;
+    const { totalVideoFrames: total, droppedVideoFrames: dropped } = quality;
+    const came = total - this.drops.total;
+    const isMany = came > FEW_PICTURES && (dropped - this.drops.dropped) / came > MANY_DROPS;
+    this.drops = { at, total, dropped, isMany };
   }
 
   catchUp(delay) {
@@ -144,6 +162,7 @@ export class LivePlayer {
   close() {
     clearInterval(this.timer);
     this.end();
+    this.video.onerror = null;
     this.video.removeAttribute("src");
     this.video.load();
   }

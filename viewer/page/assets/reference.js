@@ -27,7 +27,9 @@ function draw(main, description) {
         el("summary", {}, el("code", {}, `${method.toUpperCase()} ${path}`)),
         el("p", {}, call.description ?? call.summary),
         parameters(call.parameters ?? []),
+        fields("→", contentOf(call.requestBody), description),
         el("p", { class: "fine" }, Object.keys(call.responses).join(", ")),
+        fields("←", contentOf(call.responses["200"]), description),
       ),
     ),
   );
@@ -40,6 +42,23 @@ function parameters(found) {
     {},
     ...found.map((each) =>
       el("li", {}, el("code", {}, each.name), ` (${each.in}) ${each.description ?? ""}`),
+    ),
+  );
+}
+
+const contentOf = (message) => message?.content?.["application/json"]?.schema;
+
+/** What a body holds. */
+function fields(arrow, schema, description) {
+  const named = (schema?.items ?? schema)?.$ref?.split("/").at(-1);
+  const made = named && description.components.schemas[named];
+  if (!made?.properties) return null;
+  return el(
+    "ul",
+    {},
+    el("li", {}, `${arrow} `, el("code", {}, schema.items ? `[${named}, …]` : named)),
+    ...Object.entries(made.properties).map(([name, each]) =>
+      el("li", {}, el("code", {}, name), ` ${each.description ?? ""}`),
     ),
   );
 }

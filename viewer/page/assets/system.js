@@ -2,8 +2,9 @@
 
 import { el, fill, say } from "./elements.js";
 import { get } from "./api.js";
+import { expiredWords } from "./expired.js";
 import { dateAndMinute, length, size } from "./time.js";
-import { t, tOr } from "./words.js";
+import { sentence, t, tOr } from "./words.js";
 import { table } from "./day.js";
 
 const AGAIN_MS = 5000;
@@ -38,7 +39,7 @@ function draw(main, facts) {
       el("b", {}, `${t("broker")}: `),
       since
         ? t("connectedSince", { when: dateAndMinute(Date.parse(since)) })
-        : t("away", { why: facts.broker_reason }),
+        : t("away", { why: sentence(facts.broker_reason) }),
     ),
     disk &&
       el(
@@ -64,6 +65,11 @@ function draw(main, facts) {
             `${tOr("link", each.name)} ↗ `,
           ),
         ),
+      ),
+    ...facts.cameras
+      .filter((camera) => camera.expired)
+      .map((camera) =>
+        el("p", { class: "bad", "data-expired": camera.id }, el("b", {}, `${camera.title}: `), expiredWords(camera.expired)),
       ),
     el("h2", {}, t("stages")),
     stages(facts.replicas),
@@ -96,7 +102,7 @@ function cameras(found) {
         "td",
         { class: "fine" },
         camera.last_error
-          ? `${dateAndMinute(Date.parse(camera.last_error_at))} ${camera.last_error}`
+          ? `${dateAndMinute(Date.parse(camera.last_error_at))} ${sentence(camera.last_error)}`
           : "",
       ),
     ),

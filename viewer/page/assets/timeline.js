@@ -6,7 +6,7 @@
 
 import { button, el, fill, svg } from "./elements.js";
 import { clock, minute } from "./time.js";
-import { cause, t, tOr } from "./words.js";
+import { cause, sentence, t, tOr } from "./words.js";
 
 const WIDTH = 1000;
 const HEIGHT = 74;
@@ -77,7 +77,7 @@ export class Timeline {
     this.gaps = [...day.missing, ...day.not_yet_stored].map((each) => ({
       starts: Date.parse(each.starts_at),
       ends: Date.parse(each.ends_at),
-      words: `${cause(each.cause)}: ${each.reason}`,
+      words: `${cause(each.cause)}: ${sentence(each.reason)}`,
       kind: KINDS[each.cause] ?? "missing",
     }));
     this.stored = day.stored.map((each) => [Date.parse(each.starts_at), Date.parse(each.ends_at)]);

@@ -1,5 +1,7 @@
 /** What the page says, in Korean and English. `t("key", {name})` fills in `{name}`. */
 
+import { inKorean } from "./reasons.js";
+
 const WORDS = {
   skip: ["본문으로", "Skip to content"],
   menu: ["메뉴", "Menu"],
@@ -38,12 +40,22 @@ const WORDS = {
   delay: ["{seconds}초 지연", "{seconds} s delay"],
   staleSince: ["{clock} 화면 · 실시간 아님", "Picture of {clock} · not live"],
   noPicture: ["화면 없음", "No picture"],
+  expired: [
+    "저장이 확인되기 전에 지워진 영상: {from} – {to} ({why})",
+    "Deleted before it was known to be stored: {from} – {to} ({why})",
+  ],
+  expired_quota: ["저장 공간 부족", "no room left for it"],
+  expired_retention: ["보존 시간 지남", "its hours were over"],
   enlarge: ["크게 보기", "Enlarge"],
   allRooms: ["모든 방", "All rooms"],
   fullScreen: ["전체 화면", "Full screen"],
   sound: ["소리", "Sound"],
   snapshot: ["사진 저장", "Save picture"],
   saved: ["사진을 저장했습니다.", "The picture was saved."],
+  overload: [
+    "이 기기나 연결이 화면의 모든 방을 제때 보여 주지 못합니다. 방 하나를 크게 보거나 창을 줄여 주세요.",
+    "This device, or its connection, does not keep up with all rooms on the screen. Enlarge one room, or make the window smaller.",
+  ],
   theDay: ["하루 보기", "The day"],
   keys: [
     "키: 화살표 이동, Enter 크게, S 사진, M 소리, F 전체 화면, Esc 모든 방",
@@ -219,6 +231,9 @@ export function t(key, values = {}) {
 
 /** The cause of a gap. */
 export const cause = (words) => (index === 0 ? (CAUSES[words] ?? words) : words);
+
+/** The sentence of a record: why footage is missing, or a camera away. */
+export const sentence = (words) => (index === 0 ? (inKorean(words) ?? words) : words);
 
 /** A word that may be new to this page: as it is, then. */
 export function tOr(prefix, word) {

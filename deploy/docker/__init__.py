@@ -1,0 +1,1 @@
+"""The image: its Dockerfile, and what runs in it beside the stages."""

@@ -1,0 +1,1 @@
+"""The dashboards: described here, written to `dashboards/` by `python -m deploy.grafana.make`."""

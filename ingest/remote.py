@@ -1,0 +1,52 @@
+"""What an ingest has besides where its frame store is a bucket: spool, uploads, others' epochs."""
+
+from pathlib import Path
+
+from ingest.elsewhere import Elsewhere
+from ingest.spool import Spool
+from ingest.uploads import OnUploaded, Uploads
+from shared.bucketframes import BucketFrames
+from shared.bucketplace import BucketPlace
+from shared.clock import Clock
+from shared.config import Settings
+from shared.errors import Misconfigured
+from shared.framestore import FrameReader
+from shared.log import Log
+
+
+class Remote:
+    """Of one worker."""
+
+    def __init__(
+        self, settings: Settings, place: BucketPlace, told: OnUploaded, clock: Clock, log: Log
+    ) -> None:
+        """Closes what a dead worker left in the spool. Raises Misconfigured if there is none."""
+        self._root: Path = settings.frames.root
+        try:
+            self._spool = Spool(self._root, log)
+            self._spool.take()
+        except OSError as error:
+            raise Misconfigured(
+                f"frames.spool: {self._root} cannot be used ({error.strerror})"
+            ) from error
+        self.frames = BucketFrames(settings.archive, place)
+        self.uploads = Uploads(self._root, self.frames, told, clock, log)
+        self._elsewhere = Elsewhere(self.frames, clock, log)
+
+    def start(self) -> None:
+        self.uploads.start()
+        self._elsewhere.start()
+
+    def cameras(self) -> list[str]:
+        """Those that an earlier run has left something of, or that are recorded now."""
+        return FrameReader(self._root).cameras()
+
+    def newest(self, camera: str) -> str:
+        """The newest epoch of a camera that was seen in the bucket."""
+        return self._elsewhere.newest(camera)
+
+    def stop(self) -> None:
+        """Uploads have been finished."""
+        self._elsewhere.stop()
+        self._spool.close()
+        self.frames.close()

@@ -1,0 +1,289 @@
+"""A running compose stack for tests, from a copy of deploy/compose with secrets of its own.
+
+The camera is the RTSP server of the other tests, on this host; a small forwarder opens it to the
+containers alone, on the address of Docker's bridge. Nothing is left when the stack ends, for its
+containers, volumes and networks have a project name of their own.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from minio import Minio
+from minio.error import S3Error
+
+from deploy.local.ports import free_ports
+from shared.identity import ClipName, parse_clip_key
+from tests.rtsp import RtspServer
+from tests.support import eventually
+
+REPOSITORY: Final = Path(__file__).parents[2]
+STAGES: Final = ("ingest", "encoder", "archiver", "analyzer", "viewer")
+START_SECONDS: Final = 400.0
+SETTLE_SECONDS: Final = 150.0
+CAMERA: Final = "camera-1"
+STANDINS: Final = os.environ.get("CRADLE_TEST_STANDINS") == "1"
+"""No registry here: SeaweedFS instead of MinIO, and no Grafana."""
+IMAGE: Final = "cradle:test"
+PORTS: Final = (
+    "VIEWER_PORT",
+    "BROKER_PAGE_PORT",
+    "STORE_PAGE_PORT",
+    "PROMETHEUS_PORT",
+    "GRAFANA_PORT",
+)
+"""Variables of compose.yaml: a stack of the tests stands beside others."""
+
+ROOMS: Final = """
+timezone: Asia/Seoul
+frames: {keep_stored_minutes: 60}
+archive: {clip_seconds: 10, grace_seconds: 2}
+analysis: {interval_seconds: 5}
+cameras:
+  - {id: camera-1, source: "%s"}
+"""
+
+
+class Stack:
+    """One project of docker compose."""
+
+    def __init__(self, folder: Path, files: list[str]) -> None:
+        self.folder = folder / "compose"
+        self.project = f"cradle-test-{secrets.token_hex(4)}"
+        shutil.copytree(
+            REPOSITORY / "deploy" / "compose",
+            self.folder,
+            ignore=shutil.ignore_patterns(".env*", "private"),
+        )
+        for beside in ("prometheus", "grafana"):
+            if (REPOSITORY / "deploy" / beside).is_dir():
+                shutil.copytree(REPOSITORY / "deploy" / beside, folder / beside)
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if "CRADLE" not in name},
+            "COMPOSE_FILE": ":".join(files),
+            "CRADLE_IMAGE": IMAGE,
+            "VIEWER_ADDRESS": "127.0.0.1",
+            **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)),
+        }
+        self.secrets: dict[str, str] = {}
+        self._live_in_bucket = "compose.s3.yaml" in files
+
+    def prepare(self, camera: str) -> str:
+        """What a person does first; returns what it said."""
+        said = subprocess.run(
+            ["./prepare", camera], cwd=self.folder, check=True, capture_output=True, text=True
+        ).stdout
+        lines = (self.folder / ".env").read_text().splitlines()
+        self.secrets = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        (self.folder / "private" / "cradle.yaml").write_text(ROOMS % camera)
+        return said
+
+    def compose(self, *words: str, seconds: float = START_SECONDS) -> str:
+        """docker compose, in the stack's folder; returns its standard output."""
+        return run(
+            *_compose(),
+            "-p",
+            self.project,
+            *words,
+            at=self.folder,
+            env=self._environment,
+            seconds=seconds,
+        )
+
+    @property
+    def services(self) -> list[str]:
+        """All that can run here."""
+        chosen = self.compose("config", "--services").split()
+        return [each for each in chosen if not (STANDINS and each == "grafana")]
+
+    def up(self, *words: str) -> None:
+        """Start what is not started, and wait until it is healthy."""
+        self.compose("up", "--detach", "--no-build", "--wait", *words)
+
+    def down(self) -> None:
+        """End all of it, and forget its data."""
+        self.compose("--profile", "tools", "down", "--volumes", "--timeout", "20")
+
+    def containers(self, service: str = "", *, running: bool = True) -> list[dict[str, Any]]:
+        """What `docker inspect` says, in the order of their names."""
+        words = ["ps", "--quiet", *([] if running else ["--all"]), *([service] if service else [])]
+        ids = self.compose(*words).split()
+        found: list[dict[str, Any]] = json.loads(docker("inspect", *ids)) if ids else []
+        return sorted(found, key=lambda each: str(each["Name"]))
+
+    def address_of(self, service: str) -> str:
+        """Of a container in the network of the stages, as this host reaches it."""
+        networks = self.containers(service)[0]["NetworkSettings"]["Networks"]
+        return str(networks[f"{self.project}_default"]["IPAddress"])
+
+    def cradle(self, *words: str) -> str:
+        """A command of the image, as a person runs it."""
+        return self.compose("run", "--rm", "--no-deps", "-T", "cradle", *words)
+
+    def in_container(self, service: str, script: str) -> str:
+        """What a shell in the service's first container prints."""
+        return docker("exec", self.containers(service)[0]["Id"], "sh", "-c", script)
+
+    def store(self, user: str = "operator") -> Minio:
+        """The object store, as one of its users."""
+        return Minio(
+            f"{self.address_of('store')}:9000",
+            user,
+            self.secrets[f"STORE_{user.upper()}_SECRET"],
+            secure=False,
+            region="us-east-1",
+        )
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        """What lies there."""
+        found = self.store().list_objects(bucket, prefix, recursive=True)
+        return [each.object_name or "" for each in found]
+
+    def clips(self) -> list[ClipName]:
+        """What is stored of the camera, by the names of the objects."""
+        names = map(parse_clip_key, self.keys("cradle", f"clips/{CAMERA}/"))
+        return [name for name in names if name is not None]
+
+    def stored(self) -> list[tuple[str, int]]:
+        """Epoch and number of every fragment in a clip, as often as it is in one."""
+        return sorted(
+            (clip.epoch, number)
+            for clip in self.clips()
+            if clip.suffix in {"mp4", "ts"} and clip.last is not None
+            for number in range(clip.first, clip.last + 1)
+        )
+
+    def playlist(self) -> str:
+        """The live playlist as the encoder last wrote it, or nothing."""
+        if self._live_in_bucket:
+            with suppress(S3Error):
+                found = self.store().get_object("cradle-live", f"{CAMERA}/index.m3u8")
+                return bytes(found.read()).decode()
+            return ""
+        with suppress(subprocess.CalledProcessError, IndexError):
+            return self.in_container("viewer", f"cat /var/lib/cradle/live/{CAMERA}/index.m3u8")
+        return ""
+
+    def wait_live(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until new segments come."""
+        before = _newest(self.playlist())
+        eventually(
+            lambda: (now := _newest(self.playlist())) and now != before,
+            seconds,
+            "the camera is live",
+            every_seconds=1,
+        )
+
+    def wait_healthy(self, service: str, count: int = 1) -> None:
+        """Wait until so many containers of a service are well."""
+        eventually(
+            lambda: (
+                sum(
+                    each["State"].get("Health", {}).get("Status") == "healthy"
+                    for each in self.containers(service)
+                )
+                >= count
+            ),
+            SETTLE_SECONDS,
+            f"{service} is healthy",
+            every_seconds=1,
+        )
+
+
+def docker(*words: str, seconds: float = 120) -> str:
+    """The docker command."""
+    return run("docker", *words, seconds=seconds)
+
+
+def run(
+    *words: str, at: Path | None = None, env: dict[str, str] | None = None, seconds: float
+) -> str:
+    """A command's standard output. Its error output is shown if it fails."""
+    done = subprocess.run(
+        words, cwd=at, env=env, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    if done.returncode != 0:
+        print(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        done.check_returncode()
+    return done.stdout
+
+
+def build_image() -> None:
+    """The image, with the network of this host: a build fetches packages."""
+    run(
+        *("docker", "build", "--network", "host", "--file", "deploy/docker/Dockerfile"),
+        *("--tag", IMAGE, "."),
+        at=REPOSITORY,
+        env={**os.environ, "DOCKER_BUILDKIT": "0"} if STANDINS else None,
+        seconds=3000,
+    )
+
+
+@contextmanager
+def running_stack(folder: Path, video: Path, *overrides: str) -> Iterator[Stack]:
+    """Build, prepare, start, and take everything away again."""
+    build_image()
+    gateway = _bridge()
+    files = ["compose.yaml", *(["compose.seaweedfs.yaml"] if STANDINS else []), *overrides]
+    stack = Stack(folder, files)
+    with RtspServer() as camera, _open_to(gateway, camera.port) as port:
+        camera.mount("room", video)
+        stack.prepare(f"rtsp://{gateway}:{port}/room")
+        try:
+            stack.up(*stack.services)
+            yield stack
+        finally:
+            with suppress(subprocess.CalledProcessError):
+                print(stack.compose("logs", "--no-color", "--tail", "12", *STAGES)[-20000:])
+            stack.down()
+
+
+def _bridge() -> str:
+    """This host's address on Docker's bridge: the first of its network."""
+    network = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    return str(next(ip_network(network["Subnet"]).hosts()))
+
+
+@contextmanager
+def _open_to(address: str, port: int) -> Iterator[int]:
+    """Pass connections to `address` on to the same machine's loopback; gives the port."""
+    with socket.create_server((address, 0)) as listener:
+        threading.Thread(target=_accept, args=(listener, port), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def _accept(listener: socket.socket, port: int) -> None:
+    with suppress(OSError):
+        while True:
+            client, _ = listener.accept()
+            server = socket.create_connection(("127.0.0.1", port), 10)
+            for one, other in ((client, server), (server, client)):
+                threading.Thread(target=_pass_on, args=(one, other), daemon=True).start()
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+    for each in (one, other):
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def _newest(playlist: str) -> str:
+    names = [line for line in playlist.splitlines() if line and not line.startswith("#")]
+    return names[-1] if names else ""
+
+
+def _compose() -> list[str]:
+    program = os.environ.get("CRADLE_TEST_COMPOSE")
+    return [program] if program else ["docker", "compose"]
