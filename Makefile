@@ -52,7 +52,7 @@ test-unit: setup-dev
 test-integration: setup-dev
 	$(BIN)/python -m pytest tests/integration
 
-SERVICE_TESTS ?= $(addprefix tests/integration/,test_topology_on_broker.py test_link.py \
+SERVICE_TESTS ?= $(addprefix tests/integration/,test_topology_on_broker.py test_link.py test_archive_queue.py \
 	test_objectstore.py test_archiver.py test_archiver_commit.py test_archiver_expiry.py \
 	test_encoder_worker.py test_ingest_worker.py)
 test-services-in-containers: setup-dev

@@ -55,7 +55,7 @@ PAGE = Page(
         Panel(
             "Queues",
             "short",
-            "Four a camera (encoder, archiver, stored, and the seat of ingest), and a few of all.",
+            "A camera: encoder, archiver, stored, the seat of ingest (a quorum archive: its seat, too).",
             (Query("sum(rabbitmq_queues)"),),
             "stat",
             width=6,
