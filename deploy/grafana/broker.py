@@ -55,7 +55,7 @@ PAGE = Page(
         Panel(
             "Queues",
             "short",
-            "A camera: encoder, archiver, stored, the seat of ingest (a quorum archive: its seat, too).",
+            "Of a camera: encoder, archiver, stored, seat of ingest (and of a quorum archive).",
             (Query("sum(rabbitmq_queues)"),),
             "stat",
             width=6,
