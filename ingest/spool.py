@@ -3,20 +3,18 @@
 Whoever takes over a camera on another host cannot see this disk. So an ingest that starts, and has
 the spool to itself, closes whatever epochs lie open in it, those of cameras that others record by
 now too: their last fragment is uploaded, and their true end is known. Workers on one host may share
-a spool; each holds a shared lock for as long as it lives, and who is not alone closes nothing.
+a spool; each holds a shared lock for as long as it lives, and who is not alone closes nothing. The
+lock is on the folder itself: a disk that is read-only for now must not keep a worker from starting.
 """
 
 import fcntl
 import os
 from pathlib import Path
-from typing import Final
 
 from ingest.recovery import recover
 from shared.errors import CradleError
 from shared.framestore import FrameReader
 from shared.log import Log
-
-LOCK_NAME: Final = ".lock"
 
 
 class Spool:
@@ -26,7 +24,7 @@ class Spool:
         """`root` exists. Raises OSError."""
         self._root = root
         self._log = log
-        self._lock = os.open(root / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def take(self) -> None:
         """Close what lies open, if nobody else may be writing it. Raises OSError."""

@@ -320,6 +320,16 @@ def test_who_has_the_spool_to_himself_closes_what_a_dead_one_left(host: Host) ->
     alone.close()
 
 
+def test_taking_a_spool_writes_nothing_into_it(host: Host) -> None:
+    """Its disk may be read-only for now; the worker starts, and its cameras wait."""
+    host.end()
+    before = sorted(host.root.rglob("*"))
+    spool = Spool(host.root, get_logger())
+    spool.take()
+    spool.close()
+    assert sorted(host.root.rglob("*")) == before
+
+
 def test_who_shares_the_spool_closes_nothing_of_the_others(host: Host) -> None:
     other = Spool(host.root, get_logger())
     other.take()
