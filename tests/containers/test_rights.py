@@ -82,7 +82,7 @@ AT_THE_BROKER: Final[list[tuple[str, str, Attempt]]] = [
     ("analyzer", "says that a clip is stored", publish(EVENTS, f"archiver.{CAMERA}.stored")),
     ("analyzer", "takes fragments", take(ARCHIVER)),
     ("analyzer", "reads dead letters", take("lost")),
-    ("viewer", "says anything", publish(EVENTS, f"viewer.{CAMERA}.state")),
+    ("viewer", "says that a clip is stored", publish(EVENTS, f"archiver.{CAMERA}.stored")),
     ("viewer", "speaks as ingest", publish(FRAMES, f"fragment.{CAMERA}")),
     ("viewer", "takes fragments", take(ARCHIVER)),
     ("viewer", "makes a queue of another stage", declare(f"archiver.{CAMERA}-2")),
