@@ -25,6 +25,9 @@ class OtherBroker(Broker):
             inside.mkdir(parents=True, exist_ok=True)
             subprocess.run(["mount", "--rbind", place, str(inside)], check=True)
             stack.callback(subprocess.run, ["umount", "--lazy", str(inside)], check=True)
+        hosts = root / "etc" / "hosts"  # a node is called after the machine, `localhost`
+        if not hosts.exists():
+            hosts.write_text("127.0.0.1 localhost\n", encoding="ascii")
         super().__init__(folder)
         self.version = self._say("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server")
         """Of its package."""
