@@ -40,6 +40,10 @@ class QueueFacts(BaseModel):
     )
 
 
+NEVER_MADE: Final = QueueState(messages=0, consumers=0)
+"""Of a queue that is not there: nothing waits, and nobody was ever at it."""
+
+
 class Broker:
     """What the broker says of queues; remembered for `FRESH_SECONDS`. Safe for many threads."""
 
@@ -82,9 +86,7 @@ class Broker:
 def _all_facts(link: Link, queues: list[Queue]) -> Iterator[tuple[str, QueueFacts]]:
     for queue in queues:
         with suppress(QueueAway):
-            state = link.look_at(queue)
-            if state is not None:
-                yield queue.name, _facts(queue, state)
+            yield queue.name, _facts(queue, link.look_at(queue) or NEVER_MADE)
 
 
 def _facts(queue: Queue, state: QueueState) -> QueueFacts:
