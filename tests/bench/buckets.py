@@ -24,6 +24,7 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.ports import free_ports
 from deploy.local.status import fetch
 from tests.bench import footage, machine, processes
 from tests.bench.__main__ import FOOTAGE_SECONDS, PAGE, say
@@ -129,9 +130,10 @@ def measured(cameras: int, seconds: int, folder: Path) -> list[Figures]:
     with ExitStack() as stack:
         stack.callback(sources.kill)
         sources.start()
+        ports = free_ports(2)  # two houses cannot both have the page's own
         houses = [
-            Cradle(folder / "folders", 60),
-            Cradle(folder / "buckets", 60, BUCKETS),
+            Cradle(folder / "folders", 60, {"viewer": {"port": ports[0]}}),
+            Cradle(folder / "buckets", 60, {**BUCKETS, "viewer": {"port": ports[1]}}),
         ]
         for house in houses:
             stack.callback(house.stop)
