@@ -52,10 +52,10 @@ batch is a whole fragment in a bucket, so live waits for a GOP (1 s here) more.
 {table}
 
 *Delay* is from the capture of a segment's first frame, one second before its last, until the
-playlist that names it can be read, by the encoder's own figure: an epoch's clock begins when a camera
-has been looked at, so it is some tenths of a second short, in both houses alike. Given are the upper
-edges of the histogram's buckets that hold the
-half and 95 %. CPU time is that of all of a house, broker and store included.
+playlist that names it can be read, by the encoder's own figure: an epoch's clock begins when a
+camera has been looked at, so it is some tenths of a second short, in both houses alike. Given are
+the upper edges of the histogram's buckets that hold the half and 95 %. CPU time is that of all of a
+house, broker and store included.
 
 Machine: {machine}. {versions}.
 """
