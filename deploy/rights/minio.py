@@ -1,22 +1,25 @@
-"""MinIO's administration: buckets, users, policies. The only file that imports its admin client."""
+"""MinIO's administration: users and policies; and the buckets, on any S3 server.
+
+The only file that imports the admin client, which speaks an interface of MinIO's own and not S3:
+no worker has it, and `shared/objectstore.py` stays the only one that speaks S3.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import urlsplit
 
 import urllib3
-from minio import Minio
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, MinioException
 from minio.minioadmin import MinioAdmin
+from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
 from deploy.rights.store import BUCKETS, GRANTS, policy_of
+from shared.config import ArchiveSettings
 from shared.errors import Misconfigured, Unavailable
-
-REGION: Final = "us-east-1"
+from shared.objectstore import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,13 @@ class Administrator:
 
 def make_buckets(administrator: Administrator) -> None:
     """Those of BUCKETS that are not there; any S3 server will do. Raises as `apply`."""
-    client = Minio(
-        administrator.host,
-        administrator.key,
-        administrator.secret,
-        secure=administrator.is_secure,
-        region=REGION,
-        http_client=_http(),
+    archive = ArchiveSettings(
+        endpoint=administrator.endpoint,
+        access_key=administrator.key,
+        secret_key=SecretStr(administrator.secret),
     )
-    with _translated():
-        for bucket in BUCKETS.values():
-            if not client.bucket_exists(bucket):
-                client.make_bucket(bucket)
+    for bucket in BUCKETS.values():
+        ObjectStore(archive, bucket).ensure_bucket()
 
 
 def apply(administrator: Administrator, secrets: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 
 from deploy.rights.broker import RIGHTS
 from deploy.rights.management import Management, apply
+from deploy.rights.minio import Administrator, make_buckets
 from shared.errors import Misconfigured, Unavailable
 from shared.link import Link
 from shared.messages import Stage
@@ -26,7 +28,7 @@ from shared.topology import (
     presence_queue,
     viewer_queue,
 )
-from tests.services import BrokerService
+from tests.services import BrokerService, StoreService
 from tests.support import eventually
 
 CAMERA = "camera-1"
@@ -110,3 +112,13 @@ def _is_lost(link: Link) -> bool:
     except Unavailable:
         return True
     return False
+
+
+def test_the_buckets_are_made_and_those_that_are_there_are_left_alone(
+    store_service: StoreService,
+) -> None:
+    who = Administrator(store_service.endpoint, store_service.access_key, store_service.secret_key)
+    for _ in range(2):
+        make_buckets(who)
+    with pytest.raises(Misconfigured):
+        make_buckets(replace(who, secret="another"))
