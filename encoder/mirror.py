@@ -5,10 +5,11 @@ playlist, which replaces the one before; then the segment's file goes, and later
 taking a seat the playlist that the bucket holds is put into the folder first, so that its numbers
 are carried on by whoever comes, on whatever host. Everything that waits for the store runs on one
 strand of the camera; each publication says when it can be seen, so that a camera whose output does
-not arrive is called stalled. After a pause in which the seat may have been lost, it is looked
-whether a younger playlist lies in the bucket.
+not arrive is called stalled. A playlist replaces the version that its writer knows, and no other:
+who was frozen, or whose request was, overwrites no successor's.
 """
 
+import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,12 +21,10 @@ from encoder.playlist import NAME, Playlist, parse
 from encoder.strand import Strand
 from shared.backoff import pause_seconds
 from shared.clock import Clock
-from shared.errors import CradleError, SeatTaken
+from shared.errors import CradleError, Overtaken, SeatTaken
 from shared.livestore import LiveStore
 from shared.log import Log
 
-GUARD_SECONDS: Final = 5.0
-"""Segments come each second; after a longer pause this process may have been frozen."""
 LONGEST_PAUSE_SECONDS: Final = 2.0
 TYPES: Final = {
     ".m3u8": "application/vnd.apple.mpegurl",
@@ -50,7 +49,8 @@ class MirroredFolder(LiveFolder):
         self._stored: set[str] = set()
         """What lies in the bucket, relative to the playlist. Changed by the strand alone; `load`
         reads it while nothing is published yet."""
-        self._put_at = clock.monotonic()
+        self._version: str | None = None
+        """Of the playlist in the bucket, as last read or written. The strand's."""
         self._lock = threading.Lock()
         self._newest: Playlist | None = None
         self._waiting: list[Done] = []
@@ -80,16 +80,22 @@ class MirroredFolder(LiveFolder):
             then()
 
     def _fetch(self) -> None:
-        """Raises CradleError, OSError."""
+        """Bring the playlist, and give it another version: what is under way of its last writer
+        then replaces nothing any more. Raises CradleError, OSError.
+        """
         self._path.mkdir(parents=True, exist_ok=True)
-        text = self._store.read(self._prefix + NAME, _PLAYLIST_BYTES)
+        self._store.probe_once()
+        text = self._read_playlist()
+        known = None if text is None else parse(text.decode(errors="replace"))
+        if known is not None:
+            self._put_playlist(f"{known.text()}# taken over {secrets.token_hex(4)}\n")
         found = (each.key.removeprefix(self._prefix) for each in self._store.list(self._prefix))
         self._stored = {name for name in found if name != NAME}
         index = self._path / NAME
-        if text is None:
+        if known is None:
             index.unlink(missing_ok=True)
         else:
-            index.write_bytes(text)
+            index.write_text(known.text())
 
     def load(self, least_target_seconds: int) -> Playlist:
         """Take the folder over, as it was restored."""
@@ -135,14 +141,19 @@ class MirroredFolder(LiveFolder):
         for segment in playlist.segments:
             for uri in filter(None, (segment.map_uri, segment.uri)):
                 self._put_file(uri)
-        asked_at = self._clock.monotonic()  # before the requests: it may be frozen within them
-        if asked_at - self._put_at > GUARD_SECONDS:
-            self._check(playlist)
         if self._closed.is_set():
             raise SeatTaken("the camera was dropped")
-        text = playlist.text().encode()
-        self._store.replace(self._prefix + NAME, text, content_type=TYPES[".m3u8"])
-        self._put_at = asked_at
+        try:
+            self._put_playlist(playlist.text())
+        except Overtaken:  # by a successor, or by a request of ours that was not answered
+            self._check(playlist)
+            self._put_playlist(playlist.text())
+
+    def _put_playlist(self, text: str) -> None:
+        """Raises Overtaken, StoreUnavailable, Misconfigured."""
+        self._version = self._store.replace_version(
+            self._prefix + NAME, text.encode(), self._version, content_type=TYPES[".m3u8"]
+        )
 
     def _put_file(self, uri: str) -> None:
         path = self._path / uri
@@ -158,10 +169,17 @@ class MirroredFolder(LiveFolder):
             path.unlink()
 
     def _check(self, playlist: Playlist) -> None:
-        text = self._store.read(self._prefix + NAME, _PLAYLIST_BYTES)
+        """Raises SeatTaken, StoreUnavailable, Misconfigured."""
+        text = self._read_playlist()
         other = None if text is None else parse(text.decode(errors="replace"))
         if other is not None and last_generation(other) > last_generation(playlist):
             raise SeatTaken("another worker writes this camera's playlist")
+
+    def _read_playlist(self) -> bytes | None:
+        """The playlist in the bucket, whose version is known from now on."""
+        found = self._store.read_version(self._prefix + NAME, _PLAYLIST_BYTES)
+        text, self._version = (None, None) if found is None else found
+        return text
 
     # -- leaving ------------------------------------------------------------------------------
 

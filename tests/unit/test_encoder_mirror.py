@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from encoder.folder import LEAST_LINGER_SECONDS
-from encoder.mirror import GUARD_SECONDS, LONGEST_PAUSE_SECONDS, MirroredFolder
+from encoder.mirror import LONGEST_PAUSE_SECONDS, MirroredFolder
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.strand import Strand
 from shared.clock import SimulatedClock
-from shared.errors import SeatTaken, StoreUnavailable
+from shared.errors import Overtaken, SeatTaken, StoreUnavailable
 from shared.log import get_logger
 from tests.memory_store import MemoryStore
 
@@ -161,37 +161,58 @@ def test_whoever_comes_on_whatever_host_carries_the_numbers_on(
 
 
 def test_who_was_frozen_does_not_overwrite_its_successor(
-    host: Host, other: Host, store: MemoryStore, clock: SimulatedClock
+    host: Host, other: Host, store: MemoryStore
 ) -> None:
     host.segment()
     host.segment(run=False)  # it is frozen before this one is on its way
     other.take_over()
-    clock.advance(GUARD_SECONDS + 1)
     other.segment()
     host.strand.run()
     assert published(store).segments[-1].generation == other.name
     assert isinstance(host.seen[-1], SeatTaken)
 
 
-def test_who_was_frozen_within_a_request_does_not_overwrite_its_successor(
-    host: Host, other: Host, store: MemoryStore, clock: SimulatedClock
+@pytest.mark.parametrize("successor_is_before", ["its first segment", "nothing yet"])
+def test_a_request_that_was_under_way_when_its_writer_froze_replaces_nothing(
+    host: Host, other: Host, store: MemoryStore, successor_is_before: str
 ) -> None:
     host.segment()
-    replace = store.replace
+    late: list[Callable[[], str]] = []
+    replace = store.replace_version
 
-    def freeze(key: str, data: bytes, *, content_type: str) -> None:
-        replace(key, data, content_type=content_type)
-        if key.endswith(NAME):
-            store.replace = replace  # type: ignore[method-assign]
-            clock.advance(GUARD_SECONDS + 1)
-            other.take_over()
-            other.segment()
+    def keep(*asked: Any, content_type: str) -> str:
+        late.append(lambda: replace(*asked, content_type=content_type))
+        raise StoreUnavailable("not answered in time")
 
-    store.replace = freeze  # type: ignore[method-assign]
+    store.replace_version = keep  # type: ignore[method-assign,assignment]
     host.segment()
+    store.replace_version = replace  # type: ignore[method-assign]
+    other.take_over()
+    if successor_is_before == "its first segment":
+        other.segment()
+    before = published(store)
+    with pytest.raises(Overtaken):
+        late[0]()
+    assert published(store) == before
+    assert published(store) == other.playlist
+
+
+def test_a_request_of_its_own_that_was_answered_too_late_stops_no_writer(
+    host: Host, store: MemoryStore
+) -> None:
     host.segment()
-    assert published(store).segments[-1].generation == other.name
-    assert isinstance(host.seen[-1], SeatTaken)
+    replace = store.replace_version
+
+    def lose(*asked: Any, content_type: str) -> str:
+        replace(*asked, content_type=content_type)
+        raise StoreUnavailable("the answer is lost")
+
+    store.replace_version = lose  # type: ignore[method-assign,assignment]
+    host.segment()
+    store.replace_version = replace  # type: ignore[method-assign]
+    host.segment()
+    assert [type(each) for each in host.seen] == [type(None), StoreUnavailable, type(None)]
+    assert len(published(store).segments) == 3
 
 
 def test_a_fault_of_ours_is_told_like_any_other_failure(
