@@ -68,6 +68,8 @@ class _Camera:
     seen: list[Kept] = field(default_factory=list)
     """What there was at the last look, each with the time since when it is stored."""
     confirmation: Confirmation | None = None
+    allowed: tuple[float, float] = (float("-inf"), float("inf"))
+    """By which look at the whole store, and how many bytes."""
     quiet: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By epoch: its newest fragment, and since when (monotonic) it is that."""
 
@@ -121,6 +123,7 @@ class BucketJanitor:
         """One look at each camera, as long as the store answers."""
         mine = set(self.cameras)
         try:
+            self._measure()
             forgotten = set(self._frames.cameras()) - self._configured
             self._cameras = {
                 camera: self._cameras.get(camera) or _Camera() for camera in mine | forgotten
@@ -151,8 +154,8 @@ class BucketJanitor:
 
     @property
     def bytes(self) -> int:
-        """Of the cameras that were cleaned last."""
-        return sum(each.bytes for known in self._cameras.values() for each in known.seen)
+        """Of the whole store, other workers' cameras too; some minutes old."""
+        return self._total[1]
 
     def kept(self, camera: str) -> list[Kept]:
         """What a camera had at the last look, before it was cleaned. From any thread."""
@@ -177,7 +180,7 @@ class BucketJanitor:
             now,
             keep_stored=timedelta(minutes=self._settings.keep_stored_minutes),
             retention=timedelta(hours=self._settings.retention_hours),
-            over_bytes=self._over_bytes(kept),
+            over_bytes=self._over_bytes(known),
         )
         for reason, fragments in chosen.items():
             self._delete(camera, known, reason, fragments)
@@ -185,17 +188,25 @@ class BucketJanitor:
         self._remove_ends(epochs, now)
         self._forget_words(camera, epochs)
 
-    def _over_bytes(self, kept: list[Kept]) -> float:
-        """A camera's part of what the whole store has too much, by its size."""
+    def _measure(self) -> None:
+        if self._clock.monotonic() - self._total[0] > TOTAL_SECONDS:
+            self._total = self._clock.monotonic(), self._frames.used_bytes()
+
+    def _over_bytes(self, known: _Camera) -> float:
+        """How much a camera has beyond its part of the quota, by its size.
+
+        The part is told anew by each look at the whole store, and holds until the next: what was
+        deleted since, here and by others, is not deleted again.
+        """
         quota_bytes = self._settings.quota_gib * GIB
-        own = sum(each.bytes for each in kept)
+        own = sum(each.bytes for each in known.seen)
+        looked_at, total = self._total
+        if known.allowed[0] != looked_at:
+            share = min(1.0, quota_bytes / max(total, own, 1))
+            known.allowed = looked_at, own * share if share < 1 else float("inf")
         if own * max(1, len(self._configured)) <= quota_bytes:
             return 0.0  # were all like this one, there would be room
-        looked_at, total = self._total
-        if self._clock.monotonic() - looked_at > TOTAL_SECONDS:
-            total = self._frames.used_bytes()
-            self._total = self._clock.monotonic(), total
-        return max(0.0, total - quota_bytes) * own / max(total, own, 1)
+        return max(0.0, own - known.allowed[1])
 
     def _look(self, camera: str) -> dict[str, _Epoch]:
         epochs: dict[str, _Epoch] = {}

@@ -68,6 +68,7 @@ def begin(camera: str) -> None:
     """
     for counter in (FAILURES, UNSENT_BATCHES, NOT_BORNE_OUT, UNCLEANED, UNREPORTED, CORRUPT):
         counter.labels(camera)
+    SAMPLES.labels(camera)
     for reason in (RETENTION, QUOTA):
         EXPIRED.labels(camera, reason)
     for reason in (BEFORE_KEY_FRAME, OUT_OF_PLACE, DAMAGED):

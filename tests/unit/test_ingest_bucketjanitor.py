@@ -182,6 +182,17 @@ def test_of_what_is_too_much_each_camera_gives_its_part(tmp_path: Path) -> None:
     house.record(4, camera="other-1")
     house.clean()
     assert house.left(epoch) == list(range(3, 12))
+    house.clean(MINUTE)  # how large the whole store is was looked at before that
+    assert house.left(epoch) == list(range(3, 12))
+
+
+def test_the_size_of_the_whole_store_is_told_whoever_has_the_cameras(tmp_path: Path) -> None:
+    house = House(tmp_path, [{"id": "other-1", "source": "test:"}])
+    house.record(3)
+    house.record(4, camera="other-1")  # another worker has it
+    house.clean()
+    house.janitor.clean()
+    assert REGISTRY.get_sample_value("cradle_ingest_frame_store_bytes") == 7 * BYTES
 
 
 def test_what_was_put_here_is_not_asked_about(house: House) -> None:
