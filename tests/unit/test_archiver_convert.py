@@ -20,7 +20,7 @@ from archiver.convert import (
 from archiver.poster import encode_poster, make_poster
 from archiver.windows import window_of
 from shared.bucketframes import BucketFrames
-from shared.clock import SystemClock
+from shared.clock import SimulatedClock, SystemClock
 from shared.errors import ChildFailed, Misconfigured, StoreUnavailable, Unavailable
 from shared.framestore import FrameReader
 from shared.log import get_logger
@@ -192,6 +192,47 @@ def test_a_conversion_that_takes_too_long_is_given_up(recorded: Recorded, tmp_pa
     file = make(recorded, tmp_path, timeout_seconds=0)
     assert file.made.container == "ts"
     assert "longer than 0 s" in (file.made.reason or "")
+
+
+class SlowFrames(FrameReader):
+    """A frame store that takes its time for each fragment."""
+
+    def __init__(self, root: Path, clock: SimulatedClock, seconds: float) -> None:
+        super().__init__(root)
+        self.clock, self.seconds = clock, seconds
+        self.copied: list[str] = []
+        self.stopping: threading.Event | None = None
+
+    def copy_to(self, path: str, offset: int, length: int, out_fd: int) -> int:
+        if path not in self.copied:
+            self.copied.append(path)
+            self.clock.advance(self.seconds)
+            if self.stopping is not None:
+                self.stopping.set()
+        return super().copy_to(path, offset, length, out_fd)
+
+
+def test_a_frame_store_that_is_slow_costs_no_mp4(recorded: Recorded, tmp_path: Path) -> None:
+    """The time-out is of ffmpeg, which is well."""
+    clock = SimulatedClock()
+    frames = SlowFrames(recorded.root, clock, seconds=100)
+    converter = Converter(
+        frames, clock, get_logger(), timeout_seconds=30, abandon=threading.Event()
+    )
+    made = converter.make(clip_of(recorded), tmp_path / "clip.mp4").made
+    assert (made.container, made.reason) == ("mp4", None)
+
+
+def test_a_stopping_worker_waits_for_one_fragment_of_a_slow_frame_store_at_most(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    clock, abandon = SimulatedClock(), threading.Event()
+    frames = SlowFrames(recorded.root, clock, seconds=100)
+    frames.stopping = abandon
+    converter = Converter(frames, clock, get_logger(), timeout_seconds=30, abandon=abandon)
+    with pytest.raises(Abandoned):
+        converter.make(clip_of(recorded), tmp_path / "clip.mp4")
+    assert len(frames.copied) == 1
 
 
 def test_a_stopping_worker_abandons_a_conversion(recorded: Recorded, tmp_path: Path) -> None:
