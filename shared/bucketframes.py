@@ -15,11 +15,11 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings, Settings
@@ -37,6 +37,8 @@ from shared.framestore import EpochIndex, FrameReader, FrameStore, check_path
 from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN, fragment_path
 from shared.messages import MAX_FRAGMENT_BYTES, EpochEnd, Fragment, read_archive_message
 from shared.objectstore import ObjectStore, StoredObject
+
+Asked = TypeVar("Asked")
 
 RECORD: Final = "record"
 """Name of the metadata; S3 allows 2 kB of it, a fragment's line has some 500 bytes."""
@@ -129,18 +131,25 @@ class BucketFrames:
         return data
 
     def sizes(self, paths: Sequence[str]) -> list[int | None]:
-        """As `FrameStore` says. One listing, however many there are."""
+        """As `FrameStore` says. One listing, however many there are, and a request for each that it
+        does not show: some stores' listings are late."""
         for path in paths:
             check_path(path)
-        there: dict[str, int] = {}
+        there: dict[str, int | None] = {}
+        if len(paths) == 1:
+            return [self._size(paths[0])]
         with _patience():
-            if len(paths) == 1:
-                found = self.store.stat(self._prefix + paths[0])
-                return [None if found is None else found.bytes]
             for folder in {path.rpartition("/")[0] for path in paths}:
                 listed = self.store.list(f"{self._prefix}{folder}/")
-                there |= {each.key: each.bytes for each in listed}
-        return [there.get(self._prefix + path) for path in paths]
+                there |= {each.key.removeprefix(self._prefix): each.bytes for each in listed}
+        unseen = [path for path in paths if path not in there]
+        there |= zip(unseen, self._ask(self._size, unseen), strict=True)
+        return [there[path] for path in paths]
+
+    def _size(self, path: str) -> int | None:
+        with _patience():
+            found = self.store.stat(self._prefix + path)
+        return None if found is None else found.bytes
 
     def cameras(self) -> list[str]:
         """As `FrameStore` says."""
@@ -183,9 +192,13 @@ class BucketFrames:
 
     def _describe(self, paths: Iterable[str]) -> Iterator[tuple[Fragment, int]]:
         """Each with the first number that had to come before it."""
+        return (each for each in self._ask(self._record, paths) if each is not None)
+
+    def _ask(self, ask: Callable[[str], Asked], paths: Iterable[str]) -> Iterator[Asked]:
+        """The answers, in order; of no more than are wanted and a portion."""
         rest = iter(paths)
         while portion := list(islice(rest, PORTION)):
-            yield from (each for each in self._lookers.map(self._record, portion) if each)
+            yield from self._lookers.map(ask, portion)
 
     def _record(self, path: str) -> tuple[Fragment, int] | None:
         with _patience():

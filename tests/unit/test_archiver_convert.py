@@ -347,3 +347,20 @@ def test_without_ffmpeg_what_lies_in_a_bucket_is_the_clip_as_it_is(
     fail_without_ffmpeg(recorded, monkeypatch)
     file = converter_of(frames).make(clip_of(recorded), tmp_path / "clip.mp4")
     assert file.path.read_bytes() == original(recorded)
+
+
+def test_a_listing_that_is_late_calls_no_fragment_gone(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, store = in_bucket(recorded)
+    late = {recorded.fragments[1].path, recorded.fragments[3].path}
+    real = store.list
+    monkeypatch.setattr(
+        store, "list", lambda prefix: (each for each in real(prefix) if each.key not in late)
+    )
+    made = converter_of(frames).make(clip_of(recorded), tmp_path / "clip.mp4").made
+    assert (made.container, made.probed_frames) == ("mp4", recorded.frames)
+    frames.remove(recorded.fragments[1].path)
+    with pytest.raises(FragmentsGone) as found:
+        converter_of(frames).make(clip_of(recorded), tmp_path / "again.mp4")
+    assert found.value.numbers == {1}
