@@ -14,7 +14,6 @@ import base64
 import os
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -50,9 +49,6 @@ LOOKERS: Final = 8
 """Records that are asked for at once."""
 PORTION: Final = 4 * LOOKERS
 """What is handed to them at once: at an exit no more must be worked off."""
-KEPT_FRAGMENTS: Final = 8
-KEPT_BYTES: Final = 64 * 1024 * 1024
-"""A fragment is fetched whole and goes into a pipe bit by bit: so much is kept meanwhile."""
 _END = re.compile(r"end-(?P<fragments>\d{6,7})\.json", re.ASCII)
 _FRAGMENT = re.compile(r"(?P<number>\d{6,7})\.ts", re.ASCII)
 _END_BYTES: Final = 4096
@@ -80,10 +76,9 @@ class BucketFrames:
             pool=pool,
             part_bytes=MAX_FRAGMENT_BYTES,  # nobody aborts what a kill leaves of an upload in parts
         )
-        self._most_kept = max(KEPT_FRAGMENTS, archive.conversions + 2)
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._copied = threading.local()
+        """Of each thread: the fragment that it copies, which goes into a pipe bit by bit."""
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -103,22 +98,19 @@ class BucketFrames:
 
     def copy_to(self, path: str, offset: int, length: int, out_fd: int) -> int:
         """As `FrameStore` says."""
-        data = self._whole(path, offset + length)
-        return os.write(out_fd, memoryview(data)[offset : offset + length])
+        data = self._whole(path)
+        if len(data) < offset + length:
+            raise BadFragment(f"{path} is shorter than {offset + length} bytes")
+        written = os.write(out_fd, memoryview(data)[offset : offset + length])
+        if offset + written == len(data):
+            del self._copied.fragment
+        return written
 
-    def _whole(self, path: str, least_bytes: int) -> bytes:
-        with self._lock:
-            data = self._kept.get(path)
-        if data is None:
+    def _whole(self, path: str) -> bytes:
+        kept_path, data = getattr(self._copied, "fragment", ("", b""))
+        if kept_path != path:
             data = self.fetch(path)
-            with self._lock:
-                self._kept[path] = data
-                while len(self._kept) > self._most_kept or (
-                    len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES
-                ):
-                    self._kept.popitem(last=False)
-        if len(data) < least_bytes:
-            raise BadFragment(f"{path} is shorter than {least_bytes} bytes")
+            self._copied.fragment = path, data
         return data
 
     def fetch(self, path: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from shared.clock import SimulatedClock, SystemClock
 from shared.errors import ChildFailed, Misconfigured, StoreUnavailable, Unavailable
 from shared.framestore import FrameReader
 from shared.log import get_logger
-from tests.archiver_fragments import Recorded, empty_bucket, footage, record
+from shared.messages import Fragment
+from tests.archiver_fragments import Recorded, empty_bucket, footage, put, record, reference
 from tests.memory_store import MemoryStore
 
 
@@ -364,3 +366,24 @@ def test_a_listing_that_is_late_calls_no_fragment_gone(
     with pytest.raises(FragmentsGone) as found:
         converter_of(frames).make(clip_of(recorded), tmp_path / "again.mp4")
     assert found.value.numbers == {1}
+
+
+def test_clips_made_at_once_of_large_fragments_fetch_each_of_them_once() -> None:
+    """Pipes take them bit by bit, by turns, and together they have more than 64 MiB."""
+    frames, store = empty_bucket()
+    size, at_once = 10_000_000, 8
+    fragments = [reference(n).model_copy(update={"bytes": size}) for n in range(at_once)]
+    put(frames, *fragments)
+    turn = threading.Barrier(at_once, timeout=20)
+
+    def copy(fragment: Fragment) -> None:
+        with Path(os.devnull).open("wb") as out:
+            for offset in range(0, size, size // 4):
+                turn.wait()
+                frames.copy_to(fragment.path, offset, size // 4, out.fileno())
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(copy, fragments))
+    assert sorted(key for what, key in store.asked if what == "read") == [
+        each.path for each in fragments
+    ]
