@@ -298,6 +298,15 @@ def test_a_clip_can_do_without_a_poster(recorded: Recorded) -> None:
     assert make_poster(FrameReader(recorded.root), recorded.fragments[0], get_logger()) is None
 
 
+def test_a_store_that_is_away_for_a_moment_costs_no_poster(recorded: Recorded) -> None:
+    frames, store = in_bucket(recorded)
+    store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        make_poster(frames, recorded.fragments[0], get_logger())
+    store.is_away = False
+    assert make_poster(frames, recorded.fragments[0], get_logger()) is not None
+
+
 def test_a_fragment_whose_disk_gives_an_error_is_named(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
