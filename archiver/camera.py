@@ -52,7 +52,7 @@ class CameraArchive:
         """Clips of earlier runs, as the folders named them; None once they were looked at."""
         self.completion = Completion(
             *(camera, tools.frames, desk, clock, self.log),
-            known=lambda epoch: self.book.under_way_or_committed().get(epoch, ()),
+            known=lambda closing: self.book.known_to(closing, self.intake.prefetch),
             done=self._complete,
         )
         self._loading = False

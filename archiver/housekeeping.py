@@ -7,7 +7,7 @@ what has expired is removed (`expiry`).
 
 import random
 from concurrent.futures import Future
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -68,7 +68,10 @@ class Housekeeping:
             self._busy = True
             settled, lost = set(self._settled), camera.book.ledger.lost
             known = camera.book.under_way_or_committed()
-            read = partial(look, self._tools.frames, camera.camera, settled, lost, known)
+            oldest, most = self._oldest, camera.intake.prefetch
+            read = partial(
+                look, self._tools.frames, camera.camera, settled, lost, known, oldest, most
+            )
             self._tools.desk.chore(read, self._compare)
         elif now >= self._expire_at:
             self._busy = True
@@ -76,6 +79,12 @@ class Housekeeping:
             self._tools.desk.chore(partial(expiry.run, self._tools.clock.now()), self._expired)
 
     # -- the frame store ------------------------------------------------------------------------
+
+    @property
+    def _oldest(self) -> datetime:
+        """What ended before is taken up no more: its clip may have expired."""
+        days = self._tools.settings.retention_days
+        return midnight(last_day_to_keep(self._tools.clock.now(), days))
 
     def _compare(self, future: Future[Found]) -> None:
         self._busy = False
@@ -98,9 +107,7 @@ class Housekeeping:
         indices = store.indices
         for epoch, numbers in store.again.items():
             camera.book.ledger.find(epoch, numbers)
-        oldest = midnight(
-            last_day_to_keep(self._tools.clock.now(), self._tools.settings.retention_days)
-        )
+        oldest = self._oldest
         ends = {**self._ends, **camera.continuity.ends}
         found = untold(indices, camera.book, ends, oldest, camera.intake.prefetch)
         camera.take_up(found)

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from typing import Final, NoReturn, TypeVar
 
@@ -158,20 +159,34 @@ class BucketFrames:
         with _patience():
             return frozenset(each.key.rpartition("/")[2] for each in self._list(camera, epoch))
 
-    def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
+    def closed(
+        self,
+        camera: str,
+        epoch: str,
+        known: Container[int] = (),
+        *,
+        since: datetime | None = None,
+        most: int | None = None,
+    ) -> EpochIndex:
         """As `FrameStore` says."""
+        if most == 0:
+            return EpochIndex((), None, 0, torn=False)
         names = self.names(camera, epoch)
         numbers = sorted(number for name in names if (number := fragment_number(name)) is not None)
         wanted = [number for number in numbers if number not in known]
         described = self._describe(fragment_path(camera, epoch, each) for each in wanted)
         there = set(numbers)
+        told = (
+            record
+            for record, early in described
+            if all(each in there or each in known for each in range(early, record.fragment))
+        )
+        if since is not None:
+            told = (record for record in told if record.ends_at >= since)
+        fragments = tuple(islice(told, most))
         return EpochIndex(
-            fragments=tuple(
-                record
-                for record, early in described
-                if all(each in there or each in known for each in range(early, record.fragment))
-            ),
-            end=self._end(camera, epoch, names),
+            fragments=fragments,
+            end=None if len(fragments) == most else self._end(camera, epoch, names),
             bytes=0,
             torn=False,
             apart=frozenset(numbers).difference(wanted),
