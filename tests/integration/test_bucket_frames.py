@@ -12,6 +12,7 @@ from shared.config import ArchiveSettings
 from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Misconfigured
 from shared.identity import fragment_path, new_epoch
 from shared.messages import EpochEnd, Fragment, StreamParameters
+from shared.objectstore import PART_BYTES
 
 CAMERA = "camera-1"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -66,6 +67,16 @@ def test_one_request_both_stores_a_fragment_and_closes_it(frames: BucketFrames) 
     assert frames.sizes([*paths, fragment_path(CAMERA, EPOCH, 7)]) == [3000, 3000, 3000, None]
     assert frames.sizes(paths[:1]) == [3000]
     assert frames.used_bytes() == 9000
+
+
+def test_a_fragment_of_any_size_is_one_request(
+    frames: BucketFrames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody aborts the parts of who was killed."""
+    monkeypatch.setattr(frames.store._client, "_create_multipart_upload", None)
+    record = fragment(0, PART_BYTES + 1)
+    frames.put(record, bytes(record.bytes))
+    assert frames.sizes([record.path]) == [PART_BYTES + 1]
 
 
 def test_other_bytes_never_replace_a_fragment(frames: BucketFrames) -> None:
