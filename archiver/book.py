@@ -57,6 +57,11 @@ class Book:
             found.setdefault(epoch, Ranges()).add(number, number)
         return found
 
+    @property
+    def epochs_under_way(self) -> set[str]:
+        """Those of which something is gathered or in hand."""
+        return {*self._in_hand, *(epoch for epoch, _ in self.gather.numbers())}
+
     def known_to(self, closing: Closing, reach: int) -> Ranges:
         """What need not be looked for to complete a window of at most `reach` fragments: what is
         gathered, in hand or committed, and what lies too far away."""

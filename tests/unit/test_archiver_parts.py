@@ -28,7 +28,14 @@ from archiver.workfolder import WorkFolder, remove_leftovers
 from shared.bucketframes import PORTION
 from shared.clipfolder import read_listing
 from shared.clock import SimulatedClock
-from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost, read_custody
+from shared.custody import (
+    EmptyWindow,
+    EpochBegun,
+    EpochEnded,
+    FragmentsFound,
+    FragmentsLost,
+    read_custody,
+)
 from shared.errors import BadMessage
 from shared.framestore import INDEX_NAME, EpochIndex, FrameReader
 from shared.identity import new_epoch
@@ -242,6 +249,9 @@ def test_custody_records_read_back_and_have_keys_of_their_own() -> None:
             ends_at=later,
             by=Stage.INGEST,
             reason="quota",
+        ),
+        FragmentsFound(
+            camera=CAMERA, epoch=EPOCH, first=3, last=4, starts_at=START, corrects="custody/x.json"
         ),
         EmptyWindow(camera=CAMERA, starts_at=START, ends_at=later, reason="offline"),
     ]
