@@ -154,6 +154,14 @@ def test_days_of_which_clips_have_expired_are_not_judged() -> None:
     assert absences.look(later(made[6]) + timedelta(days=1), ()).lost == []
 
 
+def test_an_epoch_that_began_before_the_days_that_are_read_is_not_judged() -> None:
+    house = House()
+    house.story.record(datetime(2026, 3, 2, 23, 59, 45, tzinfo=UTC), 30, None)
+    house.write()
+    begun_the_day_before = datetime(2026, 3, 3, 6, tzinfo=UTC) + AWAITED + LOOK_BACK
+    assert house.lost(begun_the_day_before) == []
+
+
 def test_a_loss_that_a_clip_refutes_is_corrected_once() -> None:
     house = House()
     made = house.record(30, lambda each: each.fragment not in range(12, 18))
