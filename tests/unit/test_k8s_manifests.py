@@ -346,6 +346,22 @@ def test_a_change_of_the_configuration_rolls_the_workers_out(name: str) -> None:
         assert all(re.search(r"-[a-z0-9]{10}$", each) for each in used)
 
 
+def test_what_the_readme_tells_people_to_do_is_done_to_what_is_there() -> None:
+    readme = (FOLDER / "README.md").read_text()
+    known = {
+        (each["kind"].lower(), each["metadata"]["name"])
+        for build_name in BUILDS
+        for each in built(build_name)
+    }
+    named = re.findall(
+        r"\b(deployment|statefulset|scaledobject|service|rabbitmqcluster)/([a-z-]+)", readme
+    )
+    assert len(named) > 8
+    assert set(named) <= known
+    for path in re.findall(r"`((?:components|overlays|base)/[\w./-]+)`", readme):
+        assert (FOLDER / path).exists(), path
+
+
 # -- secrets ------------------------------------------------------------------------------------
 
 
