@@ -97,10 +97,13 @@ _SCALED_OBJECT = _object(
         ),
     },
 )
-_RELABELING = _object(
-    {"action": {"const": "replace"}, "targetLabel": {"type": "string", "pattern": r"^[a-z_]+$"}},
-    {"replacement": TEXT},
-)
+_LABEL: Schema = {"type": "string", "pattern": "^[a-z_]+$"}
+_RELABELING: Schema = {
+    "oneOf": [
+        _object({"action": {"const": "replace"}, "targetLabel": _LABEL, "replacement": TEXT}),
+        _object({"action": {"const": "labeldrop"}, "regex": TEXT}),
+    ]
+}
 _ENDPOINT = _object(
     {"port": TEXT},
     {

@@ -10,6 +10,7 @@ import yaml
 from deploy.grafana.make import files
 from deploy.k8s import rules
 from tests import promql
+from tests.figures import declared_labels, families
 from tests.k8s.custom import SCHEMAS
 from tests.k8s.manifests import Manifest, built, of_kind, pods, with_components, workers
 from tests.promql import promtool
@@ -47,7 +48,7 @@ def targets(monitors: list[Manifest], labels: dict[str, str]) -> Iterator[tuple[
         for endpoint in spec["podMetricsEndpoints"]:
             job = labels.get(spec.get("jobLabel", ""), f"cradle/{monitor['metadata']['name']}")
             for relabeling in endpoint.get("relabelings", ()):
-                if relabeling["targetLabel"] == "job":
+                if relabeling.get("targetLabel") == "job":
                     job = relabeling["replacement"]
             yield job, endpoint["path"], str(endpoint.get("params", {}))
 
@@ -76,6 +77,19 @@ def test_no_other_pod_is_scraped_and_each_has_the_port_that_is_asked(made: list[
         }
         assert asked <= ports
         assert bool(asked) == (pod.is_worker or pod.name == "broker"), pod.name
+
+
+def test_no_label_of_our_own_gives_way_to_one_that_the_operator_writes(
+    made: list[Manifest],
+) -> None:
+    """Beside job and instance: `generatePodMonitorConfig` in prometheus-operator's promcfg.go."""
+    (monitor,) = (each for each in of(made, "PodMonitor") if each["metadata"]["name"] == "cradle")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    relabelings = endpoint.get("relabelings", ())
+    dropped = {each["regex"] for each in relabelings if each["action"] == "labeldrop"}
+    written = {"job", "instance", "namespace", "container", "pod", "endpoint"} - dropped
+    for family in families():
+        assert not declared_labels(family.name) & written, family.name
 
 
 def test_one_node_without_monitoring_needs_nobodys_custom_resources() -> None:
