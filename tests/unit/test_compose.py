@@ -13,8 +13,9 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from shared.config import ArchiveSettings, Settings, load
+from shared.config import Settings, load
 from shared.messages import Stage
+from tests.stops import SPARE_SECONDS, STOPS
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "compose"
 FILES: Final = sorted(path.name for path in FOLDER.glob("compose*.yaml"))
@@ -144,12 +145,12 @@ def test_replicas_are_possible() -> None:
         assert not {"container_name", "ports", "hostname"} & set(services()[name]), name
 
 
-def test_a_stage_is_given_the_time_that_its_end_takes() -> None:
-    def seconds(stage: str) -> float:
-        return float(services()[stage]["stop_grace_period"].removesuffix("s"))
-
-    assert seconds("archiver") > ArchiveSettings().convert_timeout_seconds
-    assert min(seconds(stage) for stage in STAGES) > 10
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_stage_is_given_the_time_that_its_end_takes(stage: Stage, file: str) -> None:
+    laid_over = {**services()[stage], **services(file).get(stage, {})}
+    grace = float(laid_over["stop_grace_period"].removesuffix("s"))
+    assert grace >= STOPS[stage] + SPARE_SECONDS
 
 
 def test_only_ingest_can_write_frames_and_only_the_encoder_live() -> None:

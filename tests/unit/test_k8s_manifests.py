@@ -8,18 +8,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-import analyzer.worker
-import archiver.worker
-import encoder.camera
-import encoder.loop
-import encoder.seat
-import ingest.handover
-import ingest.recorder
-import shared.createonly
 import shared.health
-import shared.link
-import viewer.server
-import viewer.worker
 from deploy.local.vigil import HUNG_SECONDS
 from deploy.rights.broker import OPERATOR
 from deploy.rights.store import GRANTS
@@ -41,32 +30,10 @@ from tests.k8s.manifests import (
     workers,
 )
 from tests.k8s.restricted import breaches
+from tests.stops import SPARE_SECONDS, STOPS
 
 KUBERNETES = ("1.32", "1.34", "1.37")
 """The oldest that is looked after somewhere, one in the middle, and the newest known here."""
-UPLOAD_SECONDS = shared.createonly.CONNECT_SECONDS + shared.createonly.READ_SECONDS
-"""One request that the store does not answer."""
-TRIES = 3
-LINK_SECONDS = 2 * shared.link.CLOSE_TIMEOUT_SECONDS
-JANITOR_SECONDS = 1.0
-STOPS = {
-    # captures, leavers, index, outbox
-    Stage.INGEST: ingest.handover.HAND_OVER_SECONDS
-    + 4 * ingest.recorder.STOP_SECONDS
-    + JANITOR_SECONDS
-    + LINK_SECONDS
-    + UPLOAD_SECONDS,
-    Stage.ENCODER: encoder.camera.HAND_OVER_SECONDS
-    + encoder.seat.CLOSE_SECONDS
-    + encoder.seat.ABANDON_SECONDS
-    + encoder.loop.STOP_SECONDS
-    + LINK_SECONDS
-    + UPLOAD_SECONDS,
-    Stage.ARCHIVER: archiver.worker.FINISH_SECONDS + TRIES * UPLOAD_SECONDS + LINK_SECONDS,
-    Stage.ANALYZER: analyzer.worker.FINISH_SECONDS + LINK_SECONDS,
-    Stage.VIEWER: viewer.server.END_SECONDS + 4 + 3 * viewer.worker.END_SECONDS + LINK_SECONDS,
-}
-"""How long an orderly stop may take, by the code's own limits."""
 
 
 @pytest.fixture(params=BUILDS)
@@ -297,7 +264,7 @@ def test_the_grace_is_longer_than_an_orderly_stop_may_take(name: str, stage: Sta
     (pod,) = (each for each in workers(name) if each.name == stage)
     before = pod.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
     grace = pod.spec["terminationGracePeriodSeconds"]
-    assert grace >= STOPS[stage] + before["seconds"] + 10
+    assert grace >= STOPS[stage] + before["seconds"] + SPARE_SECONDS
 
 
 @pytest.mark.parametrize("stage", list(Stage))
