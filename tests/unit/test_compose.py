@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -18,6 +20,7 @@ from compose_spec import PyCompose
 from deploy.command.connections import CONFIG_VARIABLE
 from shared.config import CameraSettings, Settings, load
 from shared.messages import Stage
+from tests.readme import commands
 from tests.stops import SPARE_SECONDS, STOPS
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "compose"
@@ -208,6 +211,148 @@ def test_commands_are_run_as_a_person_types_them(
     is_read = words[-1] in {"list", "--json"}
     assert done.returncode == (2 if is_read else 0), done.stderr
     assert ("no-such-key" in done.stdout + done.stderr) == is_read
+
+
+def test_what_a_collector_wants_to_see_reaches_the_stages_that_trace() -> None:
+    given = {
+        name
+        for name, service in services().items()
+        if "OTEL_EXPORTER_OTLP_HEADERS" in (service.get("environment") or {})
+    }
+    assert given == {"ingest", "encoder", "archiver", "analyzer"}
+
+
+# -- the README -----------------------------------------------------------------------------------
+
+DOCKER: Final = """#!/bin/sh
+# Stands in for docker: notes the command; a volume is a folder, and the image's tar is this host's.
+set -eu
+echo "$*" >>"$NOTES"
+case "$1 $2" in
+    "volume inspect") [ -d "$VOLUMES/$3" ] ;;
+    "compose down") rm -rf "$VOLUMES" ;;
+    "compose create") for volume in $PROJECT_VOLUMES; do mkdir -p "$VOLUMES/cradle_$volume"; done ;;
+    "run "*)
+        while [ "$1" != cradle ]; do
+            case $1 in cradle_*) volume=${1%%:*} ;; esac
+            shift
+        done
+        mkdir -p "$VOLUMES/$volume"
+        [ "$2 $3" = "-C /from" ] || [ "$2 $3" = "-C /to" ]
+        shift 3
+        exec tar -C "$VOLUMES/$volume" "$@"
+        ;;
+esac
+"""
+
+
+@dataclass
+class Host:
+    """A folder as deploy/compose, prepared, on a machine with a docker that is not there."""
+
+    folder: Path
+    volumes: tuple[str, ...]
+    """That the project has, by their names in compose.yaml."""
+
+    def __post_init__(self) -> None:
+        self.compose = self.folder / "compose"
+        self.backup = self.folder / "backup"
+        (self.compose / "private").mkdir(parents=True)
+        (self.compose / ".env").write_text("SECRET=1")
+        (self.compose / "private" / "cradle.yaml").write_text("cameras: []")
+        for volume in self.volumes:
+            (self.volume(volume) / "a" / "b").mkdir(parents=True)
+            (self.volume(volume) / "a" / "b" / ".data").write_text(f"of {volume}")
+        (self.folder / "bin").mkdir()
+        docker = self.folder / "bin" / "docker"
+        docker.write_text(DOCKER)
+        docker.chmod(0o755)
+
+    def volume(self, name: str) -> Path:
+        return self.folder / "volumes" / f"cradle_{name}"
+
+    def does(self, script: str) -> str:
+        """What is printed."""
+        assert "BACKUP=/srv/cradle-backup" in script
+        done = subprocess.run(
+            ["sh", "-c", script.replace("/srv/cradle-backup", str(self.backup))],
+            cwd=self.compose,
+            env={
+                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+                "NOTES": str(self.folder / "notes"),
+                "VOLUMES": str(self.folder / "volumes"),
+                "PROJECT_VOLUMES": " ".join(self.volumes),
+            },
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        return done.stdout + done.stderr
+
+    def notes(self) -> list[str]:
+        """The commands that docker was given."""
+        return (self.folder / "notes").read_text().splitlines()
+
+    def content(self) -> dict[str, str]:
+        """Of the volumes and of what `prepare` made."""
+        files = [*(self.folder / "volumes").rglob("*"), *self.compose.rglob("*")]
+        return {
+            str(file.relative_to(self.folder)): file.read_text() for file in files if file.is_file()
+        }
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [("store", "viewer", "frames", "spool", "live"), ("store", "viewer", "spool")],
+    ids=["folders", "buckets"],
+)
+def test_the_commands_of_the_readme_back_up_and_restore(
+    tmp_path: Path, volumes: tuple[str, ...]
+) -> None:
+    backup, restore = commands(FOLDER / "README.md", "Backup and restore")
+    host = Host(tmp_path, volumes)
+    before = host.content()
+    assert host.does(backup) == ""
+    assert host.content() == before, "nothing is added, least of all to the repository"
+    assert host.notes()[0] == "compose stop", "what is saved does not change meanwhile"
+    assert host.notes()[-1] == "compose start"
+    saved = {*volumes} - {"live"}
+    assert {path.stem for path in host.backup.glob("*.tar")} == saved
+    assert stat.S_IMODE(host.backup.stat().st_mode) == 0o700
+    shutil.rmtree(host.compose / "private")
+    (host.compose / ".env").unlink()
+    (host.folder / "notes").unlink()
+    assert host.does(restore) == ""
+    assert host.content() == {key: text for key, text in before.items() if "_live" not in key}
+    told = [line for line in host.notes() if line.startswith("compose")]
+    assert [line.split()[1] for line in told] == ["down", "create", "up", "run"]
+
+
+def test_what_a_backup_saves_are_volumes_of_compose() -> None:
+    scripts = commands(FOLDER / "README.md", "Backup and restore")
+    [saved] = {tuple(*re.findall(r"for volume in (.*); do", script)) for script in scripts}
+    assert {*"".join(saved).split()} <= set(read("compose.yaml")["volumes"])
+
+
+def test_every_service_that_the_readme_names_is_there() -> None:
+    known = {name for file in FILES for name in services(file)}
+    for line in re.findall(r"docker compose [^`\n#]*", (FOLDER / "README.md").read_text()):
+        verb, *words = line.removeprefix("docker compose ").split()
+        if verb not in {"up", "create", "restart", "run", "exec"}:
+            continue
+        named = [word for word in words if not word.startswith("-") and "=" not in word]
+        chosen = named[:1] if verb in {"run", "exec"} else named
+        assert set(chosen) <= known, line
+
+
+def test_a_changed_camera_reaches_all_stages_with_its_password() -> None:
+    """`restart` keeps a container's environment, and `up` alone does not see a changed file."""
+    text = (FOLDER / "README.md").read_text()
+    [line] = re.findall(r"docker compose up .*--force-recreate.*", text)
+    assert set(STAGES) <= set(line.split())
+    for other in re.findall(r"docker compose restart ([^`\n#]*)", text):
+        assert not set(STAGES) & set(other.split()), other
 
 
 # -- prepare --------------------------------------------------------------------------------------
