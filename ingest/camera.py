@@ -302,7 +302,7 @@ class Capture:
         self._is_offline(reason)
 
     def _refused(self, reason: str) -> None:
-        """Only a person can mend it, and starts the worker anew for it: said once, not each time."""
+        """Only a person can mend it, who starts the worker anew then: said once, not each time."""
         if reason != self._offline:
             self._log.error(
                 "camera is not recorded until its configuration is mended; all others are",

@@ -187,7 +187,8 @@ def test_every_setting_is_one_that_cradle_knows(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["user", "hash", "--password-stdin"], ["user", "list"], ["check", "--json"], ["--help"]]
+    "words",
+    [["user", "hash", "--password-stdin"], ["user", "list"], ["check", "--json"], ["--help"]],
 )
 def test_commands_are_run_as_a_person_types_them(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,6 +212,13 @@ def test_commands_are_run_as_a_person_types_them(
     is_read = words[-1] in {"list", "--json"}
     assert done.returncode == (2 if is_read else 0), done.stderr
     assert ("no-such-key" in done.stdout + done.stderr) == is_read
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.s3.yaml"])
+def test_a_command_has_room_for_a_whole_clip(file: str) -> None:
+    """`verify` fetches each into a passing file; the tmpfs is too small for any of ten minutes."""
+    place = services()["cradle"]["environment"]["TMPDIR"]
+    assert place in services(file)["cradle"]["volumes"], "a volume that goes with the container"
 
 
 def test_what_a_collector_wants_to_see_reaches_the_stages_that_trace() -> None:
@@ -316,7 +324,7 @@ def test_the_commands_of_the_readme_back_up_and_restore(
     assert host.does(backup) == ""
     assert host.content() == before, "nothing is added, least of all to the repository"
     assert host.notes()[0] == "compose stop", "what is saved does not change meanwhile"
-    assert host.notes()[-1] == "compose start"
+    assert host.notes()[-1] == "compose up --detach"
     saved = {*volumes} - {"live"}
     assert {path.stem for path in host.backup.glob("*.tar")} == saved
     assert stat.S_IMODE(host.backup.stat().st_mode) == 0o700

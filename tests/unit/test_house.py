@@ -37,9 +37,7 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
-) -> Callable[..., House]:
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Callable[..., House]:
     """Builds a house with one camera on a machine where everything is installed."""
     for variable in ("CRADLE_BROKER__URL", "CRADLE_ARCHIVE__ENDPOINT"):
         monkeypatch.delenv(variable, raising=False)
