@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from encoder.folder import LEAST_LINGER_SECONDS, Done, LiveFolder, last_generation
-from encoder.playlist import NAME, Playlist, parse
+from encoder.playlist import NAME, Playlist, Segment, can_be_listed, parse
 from encoder.strand import Strand
 from shared.backoff import pause_seconds
 from shared.clock import Clock
@@ -26,6 +26,8 @@ from shared.livestore import LiveStore
 from shared.log import Log
 
 LONGEST_PAUSE_SECONDS: Final = 2.0
+DELETE_SECONDS: Final = 10.0
+"""What left the bucket's playlist is deleted together, with one request."""
 TYPES: Final = {
     ".m3u8": "application/vnd.apple.mpegurl",
     ".ts": "video/mp2t",
@@ -54,6 +56,9 @@ class MirroredFolder(LiveFolder):
         self._lock = threading.Lock()
         self._newest: Playlist | None = None
         self._waiting: list[Done] = []
+        self._gone: set[str] = set()
+        """Segments and generations that are to leave the bucket; under the lock, too."""
+        self._delete_at = clock.monotonic()
         self._closed = threading.Event()
 
     # -- taking over --------------------------------------------------------------------------
@@ -90,7 +95,7 @@ class MirroredFolder(LiveFolder):
         if known is not None:
             self._put_playlist(f"{known.text()}# taken over {secrets.token_hex(4)}\n")
         found = (each.key.removeprefix(self._prefix) for each in self._store.list(self._prefix))
-        self._stored = {name for name in found if name != NAME}
+        self._stored = set(filter(can_be_listed, found))  # names become paths here
         index = self._path / NAME
         if known is None:
             index.unlink(missing_ok=True)
@@ -138,16 +143,18 @@ class MirroredFolder(LiveFolder):
 
     def _put(self, playlist: Playlist) -> None:
         """Raises SeatTaken, StoreUnavailable, Misconfigured."""
-        for segment in playlist.segments:
-            for uri in filter(None, (segment.map_uri, segment.uri)):
-                self._put_file(uri)
-        if self._closed.is_set():
-            raise SeatTaken("the camera was dropped")
+        missing = [
+            number
+            for number, segment in enumerate(playlist.segments, start=1)
+            if not self._put_segment(segment)
+        ]
+        text = playlist.without_first(max(missing, default=0)).text()
+        self._demand_seat()
         try:
-            self._put_playlist(playlist.text())
+            self._put_playlist(text)
         except Overtaken:  # by a successor, or by a request of ours that was not answered
             self._check(playlist)
-            self._put_playlist(playlist.text())
+            self._put_playlist(text)
 
     def _put_playlist(self, text: str) -> None:
         """Raises Overtaken, StoreUnavailable, Misconfigured."""
@@ -155,18 +162,36 @@ class MirroredFolder(LiveFolder):
             self._prefix + NAME, text.encode(), self._version, content_type=TYPES[".m3u8"]
         )
 
-    def _put_file(self, uri: str) -> None:
-        path = self._path / uri
+    def _demand_seat(self) -> None:
+        if self._closed.is_set():
+            raise SeatTaken("the camera was dropped")
+
+    def _put_segment(self, segment: Segment) -> bool:
+        """Whether all that it takes to play it lies in the bucket."""
+        uris = filter(None, (segment.map_uri, segment.uri))
+        there = [self._put_file(uri) for uri in uris]
+        return all(there)
+
+    def _put_file(self, uri: str) -> bool:
+        """False if it was not put in time, and is gone or cannot be read."""
         if uri in self._stored:
-            return
+            return True
+        self._demand_seat()
+        path = self._path / uri
         try:
             data = path.read_bytes()
-        except OSError:
-            return  # of a predecessor, and it was not put in time: players pass over it
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._log.warning(
+                "segment not read", action="mirror.unreadable", path=uri, reason=str(error)
+            )
+            return False
         self._store.replace(self._prefix + uri, data, content_type=TYPES[path.suffix])
         self._stored.add(uri)
         with suppress(OSError):
             path.unlink()
+        return True
 
     def _check(self, playlist: Playlist) -> None:
         """Raises SeatTaken, StoreUnavailable, Misconfigured."""
@@ -183,17 +208,30 @@ class MirroredFolder(LiveFolder):
 
     # -- leaving ------------------------------------------------------------------------------
 
-    def _went(self, name: str) -> None:
-        self._strand.do(lambda: self._delete(name))
+    def clean(self) -> None:
+        """As the folder's; what went there goes from the bucket soon after. Raises OSError."""
+        super().clean()
+        now = self._clock.monotonic()
+        if self._gone and now >= self._delete_at:
+            self._delete_at = now + DELETE_SECONDS
+            self._strand.do(self._delete)
 
-    def _delete(self, name: str) -> None:
-        gone = [each for each in self._stored if each == name or each.startswith(f"{name}/")]
-        self._stored.difference_update(gone)
+    def _went(self, name: str) -> None:
+        with self._lock:
+            self._gone.add(name)
+
+    def _delete(self) -> None:
+        with self._lock:
+            gone, self._gone = self._gone, set()
+        found = {name for name in self._stored if {name, name.partition("/")[0]} & gone}
         try:
-            for each in gone:
-                self._store.remove(self._prefix + each)
-        except CradleError as error:  # whoever takes the seat next finds them
+            self._store.remove_all(self._prefix + name for name in sorted(found))
+        except CradleError as error:
             self._log.warning("old live output stays", action="live.uncleaned", reason=str(error))
+            with self._lock:
+                self._gone |= gone
+        else:
+            self._stored -= found
 
     def stop(self) -> None:
         """Nothing more is to be published: the seat may be another's."""

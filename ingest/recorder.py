@@ -46,7 +46,10 @@ class Recorder:
     """Records cameras. Its public methods are for one thread."""
 
     def __init__(self, context: WorkerContext) -> None:
-        """Raises Misconfigured if the frame store cannot be made, or a password is missing."""
+        """Raises Misconfigured if the frame store cannot be made.
+
+        A camera whose password is missing is that camera's fault alone: its capture says so.
+        """
         self._context = context
         self._settings = context.settings
         self._log = context.log
@@ -66,7 +69,7 @@ class Recorder:
         """Cameras whose outbox must not wait for the next gathering."""
         self._spared: list[tuple[float, BrokenEpoch]] = []
         """Epochs that a leaver still writes, and when (monotonic) they are closed for it."""
-        self._check()
+        self._make_root()
         store = ObjectStore(self._settings.archive)
         place = self._settings.frames.bucket
         self._remote: Remote | None = None
@@ -104,15 +107,13 @@ class Recorder:
             log=self._log,
         )
 
-    def _check(self) -> None:
+    def _make_root(self) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
             raise Misconfigured(
                 f"frames.url: {self._root} cannot be made ({error.strerror})"
             ) from error
-        for camera in self._settings.cameras:
-            camera.password()
 
     def start(self) -> None:
         """Start the threads that serve all captures."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from encoder.folder import LEAST_LINGER_SECONDS
-from encoder.mirror import LONGEST_PAUSE_SECONDS, MirroredFolder
+from encoder.mirror import DELETE_SECONDS, LONGEST_PAUSE_SECONDS, MirroredFolder
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.strand import Strand
 from shared.clock import SimulatedClock
@@ -257,12 +257,17 @@ def test_nothing_is_published_after_the_camera_was_dropped(host: Host, store: Me
 def test_what_left_the_playlist_leaves_bucket_and_disk(
     host: Host, store: MemoryStore, clock: SimulatedClock
 ) -> None:
-    for _ in range(5):
+    for _ in range(6):
         host.segment()
-    host.segment()
     clock.advance(2 * LEAST_LINGER_SECONDS)
+    store.is_away = True
     host.folder.clean()
     host.strand.run()
+    store.is_away = False
+    clock.advance(DELETE_SECONDS)
+    host.folder.clean()  # though nothing more has come since: the camera may be dead
+    host.strand.run()
+    assert [what for what, _ in store.asked].count("remove all") == 2
     assert segments_of(store) == {each.uri for each in published(store).segments}
     assert list(host.root.glob("*/*/*.ts")) == []
 
@@ -278,6 +283,49 @@ def test_what_a_dead_encoder_left_in_the_bucket_goes(
     other.segment()
     other.strand.run()
     assert {each.partition("/")[0] for each in segments_of(store)} == {other.name}
+
+
+def test_a_key_of_the_bucket_is_no_path_of_this_machine(
+    other: Host, store: MemoryStore, clock: SimulatedClock, tmp_path: Path
+) -> None:
+    """Whoever may write there would delete any folder here."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "000000.ts").write_text("somebody else's")
+    for name in (f"{victim}/000000.ts", f"{'0' * 20}/../../{victim.name}/000000.ts", "x/../y"):
+        store.objects[f"live/{CAMERA}/{name}"] = b"x"
+    store._written_at |= {key: clock.now() for key in store.objects}
+    other.take_over()
+    for _ in range(3):
+        clock.advance(LEAST_LINGER_SECONDS + 1)
+        other.segment()
+    assert (victim / "000000.ts").exists()
+
+
+def test_a_segment_that_cannot_be_read_is_not_named(
+    host: Host, store: MemoryStore, clock: SimulatedClock
+) -> None:
+    host.segment()
+    uri = host.segment(run=False)
+    (host.root / CAMERA / uri).unlink()
+    (host.root / CAMERA / uri).mkdir()  # any other OSError than that it is gone
+    host.strand.run()
+    assert {each.uri for each in published(store).segments} <= segments_of(store)
+    host.segment()
+    after = published(store)
+    assert [each.uri for each in after.segments] == [host.playlist.segments[-1].uri]
+    assert after.media_sequence == host.playlist.media_sequence + 2  # its number stays its own
+
+
+def test_a_generation_sorts_behind_its_predecessor_whose_clock_was_ahead(
+    host: Host, other: Host, clock: SimulatedClock
+) -> None:
+    clock.step(3)
+    host.name, host.generation = host.folder.new_generation()
+    host.segment()
+    clock.step(-3)
+    other.take_over()
+    assert other.name > host.name
 
 
 def test_a_seat_is_not_taken_up_before_the_bucket_has_answered(

@@ -396,6 +396,20 @@ def test_where_the_packages_are_missing_rooms_are_recorded_and_the_log_says_so(
     assert [each["action"] for each in lines] == ["tracing.unusable"]
 
 
+def test_where_the_exporter_does_not_start_rooms_are_recorded_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("a variable that cannot be")
+
+    monkeypatch.setattr("shared.spanexport.SpanExport", refuse)
+    settings = TracingSettings(endpoint="http://127.0.0.1:4318")
+    with capture_logs() as lines:
+        made = start(settings, Stage.INGEST, "ingest-1", SimulatedClock(), get_logger())
+    assert made is None
+    assert [each["action"] for each in lines] == ["tracing.unusable"]
+
+
 def test_without_an_endpoint_nothing_is_imported() -> None:
     program = (
         "import sys, ingest.worker, encoder.worker, archiver.worker, analyzer.worker\n"
