@@ -164,13 +164,16 @@ class BucketFrames:
         wanted = [number for number in numbers if number not in known]
         described = self._describe(fragment_path(camera, epoch, each) for each in wanted)
         there = set(numbers)
+        end = self._end(camera, epoch, names)
+        told = 0 if end is None else end.fragments
         return EpochIndex(
             fragments=tuple(
                 record
                 for record, early in described
-                if all(each in there or each in known for each in range(early, record.fragment))
+                if record.fragment < told  # what is not there by now is not waited for
+                or all(each in there or each in known for each in range(early, record.fragment))
             ),
-            end=self._end(camera, epoch, names),
+            end=end,
             bytes=0,
             torn=False,
             apart=frozenset(numbers).difference(wanted),
@@ -236,8 +239,8 @@ class BucketFrames:
         """Store a fragment; with it, it is closed. It may be there already.
 
         It is `early_from` where fragments from that number on are to come before it: it can be
-        read at once, and is in the index when those are there. Raises AlreadyExists if other bytes
-        are, StoreUnavailable, Misconfigured.
+        read at once, and is in the index when those are there, or an end says that it is of the
+        epoch. Raises AlreadyExists if other bytes are there, StoreUnavailable, Misconfigured.
         """
         early = {} if early_from is None else {EARLY: str(early_from)}
         self.store.create_bytes(

@@ -197,6 +197,26 @@ def test_what_went_before_its_turn_is_no_hole_in_the_archive(host: Host) -> None
     eventually(lambda: len(host.frames.closed(CAMERA, host.epoch).fragments) == 6, SECONDS)
 
 
+def test_what_went_before_its_turn_is_archived_though_its_host_never_comes_back(host: Host) -> None:
+    """It died for good with those before it in its spool; another host closed the epoch."""
+    host.uploads.start()
+    host.close(2)
+    host.until_told(2)
+    host.uploads.finish(SECONDS)
+    host.close(4, add=False)
+    early = host.records[-1]
+    assert isinstance(early, Fragment)
+    host.frames.put(early, (host.root / early.path).read_bytes(), early_from=2)
+    host.frames.put_end(
+        EpochEnd(camera=CAMERA, epoch=host.epoch, fragments=5, ended_at=NOON, reason="x")
+    )
+    assert host.frames.closed(CAMERA, host.epoch).fragments == (*host.records[:2],)
+    host.frames.put_end(
+        EpochEnd(camera=CAMERA, epoch=host.epoch, fragments=6, ended_at=NOON, reason="x")
+    )
+    assert host.frames.closed(CAMERA, host.epoch).fragments == (*host.records[:2], early)
+
+
 def test_an_epoch_that_could_not_be_closed_holds_up_no_other_and_comes_later(host: Host) -> None:
     host.uploads.start()
     host.close(2)
