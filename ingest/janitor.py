@@ -13,7 +13,7 @@ camera whose folder cannot be read leaves the others cleaned.
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,8 +55,13 @@ class Janitor:
         clock: Clock,
         log: Log,
         bucket: BucketFrames | None = None,
+        wake: Callable[[str], None] = lambda _camera: None,
     ) -> None:
-        """`bucket` is the frame store, if the folder is only its spool."""
+        """`bucket` is the frame store, if the folder is only its spool.
+
+        `wake` is called where the janitor has closed epochs of a camera.
+        """
+        self._wake = wake
         self._settings = settings.frames
         self._configured = {camera.id for camera in settings.cameras}
         self._root = settings.frames.root
@@ -228,7 +233,8 @@ class Janitor:
             with self._alone(camera):
                 newest = max((path.stat().st_mtime for path in self._files(camera)), default=0.0)
                 if self._clock.now().timestamp() - newest > FORGOTTEN_SECONDS:
-                    recover(self._root, camera, self._log)
+                    if recover(self._root, camera, self._log).ends:
+                        self._wake(camera)
                     found.append(camera)
         return found
 

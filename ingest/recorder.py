@@ -83,12 +83,11 @@ class Recorder:
             None if self._remote is None else self._remote.newest,
         )
         self._index = Index(self._root, self._on_line, context.clock, self._log)
-        self._janitor = Janitor(
-            self._settings,
-            store,
-            context.clock,
-            self._log,
-            None if self._remote is None else self._remote.frames,
+        parts = (self._settings, store, context.clock, self._log)
+        self._janitor = (
+            Janitor(*parts)
+            if self._remote is None
+            else Janitor(*parts, self._remote.frames, self._remote.uploads.wake)
         )
         self.pulse = Pulse(context.clock, self._settings.broker.heartbeat_seconds)
         self._surroundings = Surroundings(

@@ -101,10 +101,9 @@ class Upload:
             self._carry_line(line)
             self.cursor = after
             self._next += 1
-        for epoch in list(self._behind):
-            self._carry_behind(epoch)
+        behind = [self._carry_behind(epoch) for epoch in list(self._behind)]
         self._tidy_in_time()
-        return bool(found)
+        return bool(found) or any(behind)
 
     def _take_fresh(self) -> Fragment | None:
         with suppress(IndexError):
@@ -132,16 +131,18 @@ class Upload:
             self._frames.put_end(record)
             self._told(record)
 
-    def _carry_behind(self, epoch: str) -> None:
-        place = Cursor(epoch, self._behind[epoch])
-        for line, after in self._lines.within(place, AT_ONCE):
+    def _carry_behind(self, epoch: str) -> bool:
+        """Whether there may be more."""
+        found = self._lines.within(Cursor(epoch, self._behind[epoch]), AT_ONCE)
+        for line, after in found:
             self._carry_line(line)
             self._behind[epoch] = after.offset
             if after.offset == ALL:
                 del self._behind[epoch]
-                return
+                return False
         if not (self._root / self._camera / epoch).is_dir():
             self._behind.pop(epoch, None)
+        return bool(found)
 
     def _put(self, record: Fragment, early_from: int | None) -> None:
         if record.path in self._carried:

@@ -22,6 +22,7 @@ from shared.framestore import INDEX_NAME
 from shared.identity import ClipIdentity, fragment_path, new_epoch
 from shared.log import get_logger
 from shared.messages import EpochEnd, Event, Fragment, Stage, StreamParameters
+from tests.ingest_house import touch
 from tests.memory_store import MemoryStore
 
 CAMERA, FORGOTTEN = "camera-1", "camera-9"
@@ -68,7 +69,10 @@ class House:
         store: Any = self.store
         archive: Any = self.archive
         self.frames.store = store
-        self.janitor = Janitor(self.settings, archive, self.clock, get_logger(), self.frames)
+        self.woken: list[str] = []
+        self.janitor = Janitor(
+            self.settings, archive, self.clock, get_logger(), self.frames, self.woken.append
+        )
         self.janitor.cameras = (CAMERA,)
 
     def record(
@@ -230,6 +234,20 @@ def test_what_was_uploaded_is_nothing_that_the_spool_still_holds(house: House) -
         assert len(shelf.look()) == 1
         (root / path).unlink()
     assert shelf.look() == []
+
+
+def test_what_is_closed_in_the_spool_of_a_camera_that_nobody_has_is_to_be_uploaded(
+    house: House,
+) -> None:
+    epoch = new_epoch(NOON)
+    folder = house.settings.frames.root / FORGOTTEN / epoch
+    begin_epoch(folder, NOON, STREAM)
+    for path in folder.iterdir():
+        touch(path, NOON)
+    house.clean(HOUR - MINUTE)
+    assert house.woken == []
+    house.clean(2 * MINUTE)
+    assert house.woken == [FORGOTTEN]
 
 
 def test_each_fragment_is_asked_about_once(house: House) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ingest import upload as upload_file
-from ingest.lines import PATIENCE_SECONDS, Cursor, write_cursor
+from ingest.lines import ALL, PATIENCE_SECONDS, Cursor, write_cursor
 from ingest.outbox import Outbox
 from ingest.recovery import append_lines, begin_epoch
 from ingest.spool import Spool
-from ingest.upload import CURSOR_NAME, TRIES
+from ingest.upload import AT_ONCE, CURSOR_NAME, TRIES
 from ingest.uploads import Uploads
 from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
@@ -253,6 +253,20 @@ def test_what_a_run_passed_over_is_carried_by_the_next(host: Host) -> None:
     host.uploads.start()
     host.until_told(5)
     assert len(host.frames.closed(CAMERA, first).fragments) == 2
+
+
+def test_what_was_passed_over_is_carried_to_its_end_though_nothing_new_comes(host: Host) -> None:
+    """Of a camera that others record by now: nobody writes a line that would wake it."""
+    first = host.epoch
+    host.epoch = new_epoch(NOON, after=first)
+    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    host.end()
+    write_cursor(host.root / CAMERA / CURSOR_NAME, Cursor(host.epoch, ALL))
+    host.epoch, host.records = first, []
+    host.close(3 * AT_ONCE, add=False)
+    host.uploads = host.new_uploads()
+    host.uploads.start()
+    eventually(lambda: len(host.told) == 3 * AT_ONCE, SECONDS)
 
 
 def test_a_file_that_cannot_be_read_is_left_alone_after_some_tries(host: Host) -> None:
