@@ -37,7 +37,7 @@ TRIES: Final = 10
 UPLOADED = Counter("cradle_ingest_uploads_total", "Fragments put into the bucket.", ["camera"])
 REFUSED = Counter(
     "cradle_ingest_uploads_refused_total",
-    "Fragments left in the spool: unreadable, or their key held other bytes.",
+    "Fragments left in the spool: unreadable, short, or their key held other bytes.",
     ["camera", "reason"],
 )
 SECONDS = Histogram(
@@ -178,7 +178,10 @@ class Upload:
                 raise
             self._refuse(record, "unreadable", str(error.strerror))
             return None
-        return data if len(data) == record.bytes else data[: record.bytes]
+        if len(data) < record.bytes:  # under a line that denies it, nobody could read it
+            self._refuse(record, "short", f"{len(data)} of {record.bytes} bytes are there")
+            return None
+        return data[: record.bytes]
 
     def _refuse(self, record: Fragment, kind: str, reason: str) -> None:
         REFUSED.labels(record.camera, kind).inc()

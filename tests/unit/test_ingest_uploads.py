@@ -279,6 +279,16 @@ def test_a_file_that_cannot_be_read_is_left_alone_after_some_tries(host: Host) -
     assert TRIES > 1
 
 
+def test_a_file_that_is_shorter_than_its_line_says_is_left_where_it_is(host: Host) -> None:
+    host.close(3, add=False)
+    os.truncate(host.root / host.path(1), 499)
+    host.uploads.start()
+    host.until_told(2)
+    host.until_left("000001.ts")
+    assert host.told == [host.records[0], host.records[2]]
+    assert host.path(1) not in host.store.objects
+
+
 def test_a_file_goes_when_its_line_is_on_the_disk(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
