@@ -243,12 +243,22 @@ class BucketJanitor:
         if not chosen:
             return
         unstored = [each for each in chosen if not each.stored]
-        with self._losses.noted(reason, unstored):
-            self._frames.remove_all(
-                fragment_path(each.camera, each.epoch, each.number) for each in chosen
+        try:
+            self._losses.note(reason, unstored)
+        except OSError as error:  # deleting makes no room on the notes' disk
+            figures.UNCLEANED.labels(camera).inc()
+            self._log.error(
+                "nothing unarchived is deleted while it cannot be noted",
+                action="bucket.unnoted",
+                camera=camera,
+                reason=error.strerror,
             )
-            for each in chosen:
-                known.kept.pop((each.epoch, each.number), None)
+            chosen, unstored = [each for each in chosen if each.stored], []
+        self._frames.remove_all(
+            fragment_path(each.camera, each.epoch, each.number) for each in chosen
+        )
+        for each in chosen:
+            known.kept.pop((each.epoch, each.number), None)
         self._expired.add(reason, unstored, self._clock.now())
         figures.DELETED.labels(reason).inc(len(chosen))
         tell = self._log.error if unstored else self._log.info

@@ -67,14 +67,19 @@ class Losses:
         self._log = log
         self._unwritten: list[Note] = []
 
+    def note(self, reason: str, fragments: Sequence[Kept]) -> None:
+        """Note the loss of `fragments`, before they are deleted. Raises OSError: none may be."""
+        for note in _notes(reason, fragments):
+            self._write(note)
+
     @contextmanager
     def noted(self, reason: str, fragments: Sequence[Kept]) -> Iterator[None]:
-        """Note the loss of `fragments`, which are deleted within."""
+        """Note the loss of `fragments`, which are deleted within, from the notes' own disk."""
         self._unwritten += _notes(reason, fragments)
         with suppress(OSError):  # on a full disk there is room for a note only afterwards
-            self._write()
+            self._write_all()
         yield
-        self._write()
+        self._write_all()
 
     def report(self, cameras: Collection[str]) -> None:
         """Turn the notes of these cameras into custody records, as far as the bucket answers."""
@@ -95,18 +100,20 @@ class Losses:
                     self._log.error("note unreadable", action="losses.unreadable", reason=error)
                     path.rename(path.with_suffix(".unreadable"))
 
-    def _write(self) -> None:
+    def _write_all(self) -> None:
         while self._unwritten:
-            note = self._unwritten[0]
-            path = self._root / note.camera / note.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                file.write(note.model_dump_json().encode())
-                file.flush()
-                os.fsync(file.fileno())  # before what it speaks of is deleted
-            os.replace(temporary, path)  # noqa: PTH105 - the word of the design, and of POSIX
+            self._write(self._unwritten[0])
             del self._unwritten[0]
+
+    def _write(self, note: Note) -> None:
+        path = self._root / note.camera / note.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            file.write(note.model_dump_json().encode())
+            file.flush()
+            os.fsync(file.fileno())  # before what it speaks of is deleted
+        os.replace(temporary, path)  # noqa: PTH105 - the word of the design, and of POSIX
 
     def _report(self, note: Note) -> None:
         """Raises StoreUnavailable, BadMessage."""

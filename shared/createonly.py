@@ -5,9 +5,9 @@ And of a live playlist, which is replaced: `If-Match`, so that only its last wri
 minio's own arguments cannot send them (as `metadata` they become user metadata, and the object is
 overwritten with 200), but it takes any `urllib3.PoolManager` as `http_client`. Given here are also
 the time-outs and the few retries; minio's own are 300 s and five. A body is sent block by block:
-what is sent in one piece must be through within CONNECT_SECONDS, however large it is. A request that is sent again may
-be refused with 412 because the first one, whose answer was lost, did its work: objectstore.py
-looks and decides.
+what is sent in one piece must be through within CONNECT_SECONDS, however large it is. A request
+that is sent again may be refused with 412 because the first one, whose answer was lost, did its
+work: objectstore.py looks and decides.
 """
 
 import io

@@ -1,5 +1,7 @@
 """Cleaning a frame store that is a bucket: stored first, others written down, nobody's closed."""
 
+import errno
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -155,6 +157,29 @@ def test_what_was_never_stored_goes_at_its_age_and_is_written_down(house: House)
     house.clean(25 * HOUR)
     assert house.left(epoch) == []
     assert house.losses == [(0, 2, "retention")]
+
+
+def test_nothing_unarchived_goes_that_cannot_be_written_down_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool's disk is full, and deleting from the bucket makes no room there."""
+    house = House(tmp_path, quota_gib=BYTES / GIB)
+    epoch = house.record(6)
+    house.commit(epoch, 4, 5)
+
+    def no_room(_file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", no_room)
+        house.clean()
+        assert house.left(epoch) == [0, 1, 2, 3]
+        assert house.janitor.expired.news(NOON) == {}
+        house.clean(25 * HOUR)
+        assert house.left(epoch) == [0, 1, 2, 3]
+    house.clean()
+    assert house.left(epoch) == []
+    assert house.losses == [(0, 3, "retention")]
 
 
 def test_over_the_quota_the_oldest_goes_first_the_stored(tmp_path: Path) -> None:
