@@ -169,9 +169,9 @@ class Recorder:
         return capture
 
     def _outbox(self, camera: str) -> Outbox:
-        limit = None if self._remote is None else partial(self._remote.uploads.cursor, camera)
+        reaches = None if self._remote is None else partial(self._remote.uploads.reaches, camera)
         clock, log = self._context.clock, self._log
-        return Outbox(self._root, camera, clock, log, limit, self._traces)
+        return Outbox(self._root, camera, clock, log, reaches, self._traces)
 
     def hand_over(self, camera: str, reason: str) -> bool:
         """Let a camera's capture record on while its seat is freed for another worker.

@@ -82,6 +82,12 @@ class Upload:
         self.busy = False
         self.tidy_at: float | None = None
 
+    def reaches(self, place: Cursor) -> bool:
+        """Whether all that lies before a place is in the bucket. From any thread."""
+        cursor = self.cursor  # before what lies behind it: an epoch is noted first, then passed
+        offset = self._behind.get(place.epoch)
+        return (cursor if offset is None else Cursor(place.epoch, offset)).reaches(place)
+
     def wants_its_turn(self, now: float) -> bool:
         """Something waits, and no pause does."""
         if self.due and now >= self.not_before:
@@ -96,7 +102,7 @@ class Upload:
         if found and found[0][1].epoch != self.cursor.epoch:
             if self.cursor.epoch and self.cursor.offset != ALL:
                 self._behind[self.cursor.epoch] = self.cursor.offset
-            self._next = 0
+            self.cursor, self._next = Cursor(found[0][1].epoch, 0), 0
         for line, after in found:
             self._carry_line(line)
             self.cursor = after

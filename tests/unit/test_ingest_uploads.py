@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,18 +141,24 @@ def test_what_is_closed_is_uploaded_its_file_goes_and_then_it_is_told(host: Host
     host.until_left()
 
 
+class Link:
+    """A broker that confirms everything at once."""
+
+    sent = 0
+
+    def publish_confirmed(self, *_: object, headers: object, on_result: Any) -> None:
+        self.sent += 1
+        on_result(True)
+
+
+def outbox_of(host: Host) -> Outbox:
+    reaches = partial(host.uploads.reaches, CAMERA)
+    return Outbox(host.root, CAMERA, host.clock, get_logger(), reaches)
+
+
 def test_nothing_is_published_before_it_can_be_read(host: Host) -> None:
-    class Link:
-        sent = 0
-
-        def publish_confirmed(self, *_: object, headers: object, on_result: Any) -> None:
-            self.sent += 1
-            on_result(True)
-
     link: Any = Link()
-    outbox = Outbox(
-        host.root, CAMERA, host.clock, get_logger(), lambda: host.uploads.cursor(CAMERA)
-    )
+    outbox = outbox_of(host)
     host.store.is_away = True
     host.uploads.start()
     host.close(3)
@@ -238,6 +245,36 @@ def test_an_epoch_that_could_not_be_closed_holds_up_no_other_and_comes_later(hos
     assert len(index.fragments) == 3
     assert index.end is not None
     assert len(host.frames.closed(CAMERA, later).fragments) == 2
+
+
+def test_what_comes_of_an_epoch_that_was_passed_over_is_published_once_it_can_be_read(
+    host: Host,
+) -> None:
+    link: Any = Link()
+    outbox = outbox_of(host)
+    host.uploads.start()
+    host.close(2)
+    host.until_told(2)
+    eventually(lambda: outbox.pump(link) + link.sent >= 2, SECONDS)
+    first, told = host.epoch, list(host.records)
+    host.epoch = new_epoch(NOON, after=first)
+    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    host.records.clear()
+    host.close(2, add=False)
+    for _ in range(2):
+        host.clock.advance(PATIENCE_SECONDS + 1)
+        host.until_told(2)
+    host.until_told(4)
+    host.store.is_away = True
+    host.epoch, host.records = first, told
+    host.close(1)
+    host.end()
+    eventually(lambda: host.uploads.trouble, SECONDS)
+    assert outbox.pump(link) == 0
+    host.store.is_away = False
+    host.until_told(6)
+    eventually(lambda: outbox.pump(link) + link.sent >= 6, SECONDS)
+    assert link.sent == 6
 
 
 def test_what_a_run_passed_over_is_carried_by_the_next(host: Host) -> None:
