@@ -4,6 +4,7 @@ It outlives sessions with the broker: `link` is set while there is one. Without 
 samples and events are dropped (live is never old); fragments and ends of epochs wait in the index
 on the disk for their outbox. A camera that is handed over has no outbox here any more: what its
 capture still closes is published by the next holder, or, if none came, when this worker stops.
+Where the frame store is a bucket the next holder does not see it, so the outbox stays.
 """
 
 import threading
@@ -74,8 +75,6 @@ class Recorder:
             self._remote = Remote(
                 self._settings, place, self._on_uploaded, context.clock, self._log
             )
-            for camera in self._remote.cameras():
-                self._outboxes[camera] = self._outbox(camera)
         self.departures = Departures(
             self._root,
             context.clock,
@@ -114,10 +113,12 @@ class Recorder:
             camera.password()
 
     def start(self) -> None:
-        """Start the threads that serve all captures."""
+        """Start the threads that serve all captures. Raises Unavailable: then `stop` is due."""
         for thread in (self._index, self._janitor, self.pulse, self._remote):
             if thread is not None:
                 thread.start()
+        for camera in () if self._remote is None else self._remote.cameras():
+            self._outboxes[camera] = self._outbox(camera)
 
     def turn(self) -> None:
         """To be called each turn of the main loop."""
@@ -208,7 +209,8 @@ class Recorder:
         for camera, capture in captures.items():
             if not capture.join(max(0.0, deadline - self._context.clock.monotonic())):
                 self._log.warning("camera holds on", action="camera.stuck", camera=camera)
-            self._close_outbox(camera)
+            if self._remote is None:  # as when it is handed over
+                self._close_outbox(camera)
             self._forget(camera)
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
 from shared.clock import Clock
 from shared.config import Settings
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, Unavailable
 from shared.framestore import FrameReader
 from shared.log import Log
 
@@ -20,11 +20,17 @@ class Remote:
     def __init__(
         self, settings: Settings, place: BucketPlace, told: OnUploaded, clock: Clock, log: Log
     ) -> None:
-        """Closes what a dead worker left in the spool. Raises Misconfigured if there is none."""
+        """Closes what a dead worker left in the spool.
+
+        Raises Misconfigured if there is none, Unavailable if it cannot be read.
+        """
         self._root: Path = settings.frames.root
         try:
             self._spool = Spool(self._root, log)
             self._spool.take()
+        except Unavailable:
+            self._spool.close()  # whoever tries again is not alone with it otherwise
+            raise
         except OSError as error:
             raise Misconfigured(
                 f"frames.spool: {self._root} cannot be used ({error.strerror})"

@@ -69,8 +69,9 @@ class Upload:
         self.cursor = self._saved = self._lines.load(CURSOR_NAME)
         self._next = self._lines.count(self.cursor)
         """Number of the fragment that comes next in the cursor's epoch."""
-        self._behind = dict.fromkeys(self._lines.older(self.cursor), 0)
-        """Epochs that were passed over, or that an earlier run was through with, and how far."""
+        self._behind: dict[str, int] | None = None
+        """Epochs that were passed over, or that an earlier run was through with, and how far; None
+        before the first look."""
         self._carried: dict[str, None] = {}
         """Paths of what lies in the bucket and still in the spool."""
         self._tries: tuple[str, int] = ("", 0)
@@ -85,7 +86,10 @@ class Upload:
     def reaches(self, place: Cursor) -> bool:
         """Whether all that lies before a place is in the bucket. From any thread."""
         cursor = self.cursor  # before what lies behind it: an epoch is noted first, then passed
-        offset = self._behind.get(place.epoch)
+        behind = self._behind
+        if behind is None:
+            return False
+        offset = behind.get(place.epoch)
         return (cursor if offset is None else Cursor(place.epoch, offset)).reaches(place)
 
     def wants_its_turn(self, now: float) -> bool:
@@ -96,20 +100,23 @@ class Upload:
 
     def carry(self) -> bool:
         """Upload a handful; whether there may be more. Raises CradleError, OSError."""
+        behind = self._behind
+        if behind is None:
+            behind = self._behind = dict.fromkeys(self._lines.older(self.cursor), 0)
         while fresh := self._take_fresh():
             self._put(fresh, self._early_from(fresh))
         found = self._lines.after(self.cursor, AT_ONCE)
         if found and found[0][1].epoch != self.cursor.epoch:
             if self.cursor.epoch and self.cursor.offset != ALL:
-                self._behind[self.cursor.epoch] = self.cursor.offset
+                behind[self.cursor.epoch] = self.cursor.offset
             self.cursor, self._next = Cursor(found[0][1].epoch, 0), 0
         for line, after in found:
             self._carry_line(line)
             self.cursor = after
             self._next += 1
-        behind = [self._carry_behind(epoch) for epoch in list(self._behind)]
+        found_behind = [self._carry_behind(epoch, behind) for epoch in list(behind)]
         self._tidy_in_time()
-        return bool(found) or any(behind)
+        return bool(found) or any(found_behind)
 
     def _take_fresh(self) -> Fragment | None:
         with suppress(IndexError):
@@ -137,17 +144,17 @@ class Upload:
             self._frames.put_end(record)
             self._told(record)
 
-    def _carry_behind(self, epoch: str) -> bool:
+    def _carry_behind(self, epoch: str, behind: dict[str, int]) -> bool:
         """Whether there may be more."""
-        found = self._lines.within(Cursor(epoch, self._behind[epoch]), AT_ONCE)
+        found = self._lines.within(Cursor(epoch, behind[epoch]), AT_ONCE)
         for line, after in found:
             self._carry_line(line)
-            self._behind[epoch] = after.offset
+            behind[epoch] = after.offset
             if after.offset == ALL:
-                del self._behind[epoch]
+                del behind[epoch]
                 return False
         if not (self._root / self._camera / epoch).is_dir():
-            self._behind.pop(epoch, None)
+            behind.pop(epoch, None)
         return bool(found)
 
     def _put(self, record: Fragment, early_from: int | None) -> None:

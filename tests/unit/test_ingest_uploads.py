@@ -15,11 +15,12 @@ from ingest.outbox import Outbox
 from ingest.recovery import append_lines, begin_epoch
 from ingest.spool import Spool
 from ingest.upload import AT_ONCE, CURSOR_NAME, TRIES
-from ingest.uploads import Uploads
+from ingest.uploads import LONGEST_PAUSE_SECONDS, Uploads
 from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
 from shared.clock import SimulatedClock
 from shared.config import ArchiveSettings
+from shared.errors import Unavailable
 from shared.framestore import INDEX_NAME, FrameReader
 from shared.identity import fragment_path, new_epoch
 from shared.log import get_logger
@@ -304,6 +305,33 @@ def test_what_was_passed_over_is_carried_to_its_end_though_nothing_new_comes(hos
     host.uploads = host.new_uploads()
     host.uploads.start()
     eventually(lambda: len(host.told) == 3 * AT_ONCE, SECONDS)
+
+
+def test_a_camera_whose_folder_cannot_be_read_waits_and_keeps_no_other_waiting(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (host.root / "camera-0").mkdir()
+    epochs = FrameReader.epochs
+
+    def broken(reader: FrameReader, camera: str) -> list[str]:
+        if camera == "camera-0":
+            raise Unavailable("a bad sector")
+        return epochs(reader, camera)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(FrameReader, "epochs", broken)
+        host.uploads = host.new_uploads()
+        host.uploads.start()
+        host.close(2)
+        host.until_told(2)
+        eventually(lambda: "a bad sector" in (host.uploads.trouble or ""), SECONDS)
+        assert not host.uploads.reaches("camera-0", Cursor("", 0))
+
+    def is_well() -> bool:
+        host.clock.advance(LONGEST_PAUSE_SECONDS)
+        return host.uploads.trouble is None
+
+    eventually(is_well, SECONDS)
 
 
 def test_a_file_that_cannot_be_read_is_left_alone_after_some_tries(host: Host) -> None:
