@@ -1,9 +1,10 @@
 """What of one camera is on its way from the spool into the bucket; see `uploads.py`.
 
 Its lines are gone through in order, and each fragment is put whose file is there: a file that is
-not was uploaded before. An epoch without an end does not hold up a later one for ever; what still
-comes of it, once the disk lets it be closed, is carried from where it was left. A file that cannot
-be read is left alone after some tries, and counted.
+not was uploaded before. Before each line goes what has just been closed, and no more than that: so
+neither live nor the archive waits for the other. An epoch without an end does not hold up a later
+one for ever; what still comes of it, once the disk lets it be closed, is carried from where it was
+left. A file that cannot be read is left alone after some tries, and counted.
 """
 
 import os
@@ -103,8 +104,7 @@ class Upload:
         behind = self._behind
         if behind is None:
             behind = self._behind = dict.fromkeys(self._lines.older(self.cursor), 0)
-        while fresh := self._take_fresh():
-            self._put(fresh, self._early_from(fresh))
+        self._put_fresh()
         found = self._lines.after(self.cursor, AT_ONCE)
         if found and found[0][1].epoch != self.cursor.epoch:
             if self.cursor.epoch and self.cursor.offset != ALL:
@@ -118,10 +118,11 @@ class Upload:
         self._tidy_in_time()
         return bool(found) or any(found_behind)
 
-    def _take_fresh(self) -> Fragment | None:
-        with suppress(IndexError):
-            return self.fresh.popleft()
-        return None
+    def _put_fresh(self) -> None:
+        """What has just been closed; not what is closed meanwhile, else the others never come."""
+        for _ in range(len(self.fresh)):
+            record = self.fresh.popleft()
+            self._put(record, self._early_from(record))
 
     def _early_from(self, record: Fragment) -> int | None:
         """The first number that is not in the bucket yet, if there is one before this."""
@@ -129,6 +130,7 @@ class Upload:
         return first if first < record.fragment else None
 
     def _carry_line(self, line: bytes) -> None:
+        self._put_fresh()  # live waits for no more than one of these
         try:
             record = read_archive_message(line)
         except BadMessage as error:

@@ -183,6 +183,26 @@ def test_a_store_that_is_away_costs_nothing_and_what_is_new_goes_first(host: Hos
     assert len(created) == len(set(created)) == 31
 
 
+def test_neither_live_nor_the_archive_waits_for_the_other(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store takes as long for a fragment as the camera does, and some have gathered."""
+    host.close(4, add=False)
+    put = host.frames.put
+
+    def slow(record: Fragment, data: bytes, early_from: int | None = None) -> None:
+        put(record, data, early_from)
+        if record.fragment >= 4 and len(host.records) < 30:
+            host.close(1)
+
+    monkeypatch.setattr(host.frames, "put", slow)
+    host.close(1)
+    host.uploads.start()
+    host.until_told(30)
+    numbers = [each.fragment for each in host.told if isinstance(each, Fragment)]
+    assert numbers[:9] == [4, 5, 0, 6, 1, 7, 2, 8, 3]
+
+
 def test_what_went_before_its_turn_is_no_hole_in_the_archive(host: Host) -> None:
     """Until those before it are there, it can be read, and stands in no index."""
     host.uploads.start()
