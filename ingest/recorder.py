@@ -25,6 +25,7 @@ from ingest.recording import BrokenEpoch, Outlets
 from ingest.remote import Remote
 from ingest.sampling import Sampler
 from ingest.traces import FragmentTraces
+from ingest.upload import LIVE_SECONDS
 from shared.config import CameraSettings
 from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
 from shared.link import Link
@@ -37,8 +38,6 @@ STOP_SECONDS = 8.0
 GATHER_SECONDS = 3.0
 """Closed fragments are published this often, those of all cameras together: nobody waits for one,
 and a few at once cost every stage on their way little more than one."""
-LIVE_SECONDS = 10.0
-"""What was uploaded later than this after its end is no news."""
 TELL_SECONDS = 10.0
 """How each camera is, is told again this often."""
 

@@ -1,6 +1,7 @@
 """What an ingest has besides where its frame store is a bucket: spool, uploads, others' epochs."""
 
 from pathlib import Path
+from typing import Final
 
 from ingest.elsewhere import Elsewhere
 from ingest.spool import Spool
@@ -12,6 +13,10 @@ from shared.config import Settings
 from shared.errors import Misconfigured, Unavailable
 from shared.framestore import FrameReader
 from shared.log import Log
+
+ANSWER_SECONDS: Final = 3.0
+"""So long an upload waits for its answer. It is sent once: a carrier that waited through several
+tries would hold up other cameras, and live would be over."""
 
 
 class Remote:
@@ -36,7 +41,8 @@ class Remote:
                 f"frames.spool: {self._root} cannot be used ({error.strerror})"
             ) from error
         self.frames = BucketFrames(settings.archive, place)
-        self.uploads = Uploads(self._root, self.frames, told, clock, log)
+        self._hasty = BucketFrames(settings.archive, place, ANSWER_SECONDS, retries=0)
+        self.uploads = Uploads(self._root, self._hasty, told, clock, log)
         self._elsewhere = Elsewhere(self.frames, clock, log)
 
     def start(self) -> None:
@@ -56,3 +62,4 @@ class Remote:
         self._elsewhere.stop()
         self._spool.close()
         self.frames.close()
+        self._hasty.close()

@@ -20,7 +20,7 @@ from ingest.lines import ALL, Cursor, IndexLines, write_cursor
 from shared import faults
 from shared.bucketframes import BucketFrames
 from shared.clock import Clock
-from shared.errors import AlreadyExists, BadMessage
+from shared.errors import AlreadyExists, BadMessage, CradleError
 from shared.framestore import INDEX_NAME
 from shared.log import Log
 from shared.messages import EpochEnd, Fragment, read_archive_message
@@ -32,6 +32,8 @@ AT_ONCE: Final = 20
 """Lines of one camera before the next camera has its turn."""
 MOST_FRESH: Final = 20
 """Fragments of one camera that may go before its older ones."""
+LIVE_SECONDS: Final = 10.0
+"""What is uploaded later than this after its end is no news."""
 TRIES: Final = 10
 """For a file that is there and cannot be read."""
 
@@ -122,7 +124,14 @@ class Upload:
         """What has just been closed; not what is closed meanwhile, else the others never come."""
         for _ in range(len(self.fresh)):
             record = self.fresh.popleft()
-            self._put(record, self._early_from(record))
+            if (self._clock.now() - record.ends_at).total_seconds() >= LIVE_SECONDS:
+                continue  # it comes with the others
+            try:
+                self._put(record, self._early_from(record))
+            except CradleError:
+                if len(self.fresh) < MOST_FRESH:
+                    self.fresh.appendleft(record)
+                raise
 
     def _early_from(self, record: Fragment) -> int | None:
         """The first number that is not in the bucket yet, if there is one before this."""

@@ -165,7 +165,6 @@ class Uploads:
             if failed is None:
                 del self._failed[name]
             else:
-                camera.fresh.clear()  # they come with the others
                 pause = pause_seconds(camera.failures, LONGEST_PAUSE_SECONDS)
                 camera.not_before = self._clock.monotonic() + pause
             self._changed.notify_all()

@@ -77,6 +77,7 @@ class BucketFrames:
             named="frames.url",
             pool=pool,
             part_bytes=MAX_FRAGMENT_BYTES,  # nobody aborts what a kill leaves of an upload in parts
+            looks_after_silence=False,  # what was not answered is put again
         )
         self._most_kept = max(KEPT_FRAGMENTS, archive.conversions + 2)
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")

@@ -20,7 +20,7 @@ from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
 from shared.clock import SimulatedClock
 from shared.config import ArchiveSettings
-from shared.errors import Unavailable
+from shared.errors import StoreUnavailable, Unavailable
 from shared.framestore import INDEX_NAME, FrameReader
 from shared.identity import fragment_path, new_epoch
 from shared.log import get_logger
@@ -181,6 +181,21 @@ def test_a_store_that_is_away_costs_nothing_and_what_is_new_goes_first(host: Hos
     assert host.uploads.trouble is None
     created = [key for what, key in host.store.asked if what == "create"]
     assert len(created) == len(set(created)) == 31
+
+
+@pytest.mark.parametrize(("late_seconds", "first"), [(0.0, [20, 21, 0, 1]), (60.0, [0, 1, 2, 3])])
+def test_what_failed_goes_first_again_as_long_as_live_waits_for_it(
+    host: Host, late_seconds: float, first: list[int]
+) -> None:
+    host.store.refuses = StoreUnavailable("busy"), {"create"}
+    host.close(20, add=False)
+    host.close(2)
+    host.uploads.start()
+    eventually(lambda: host.uploads.trouble, SECONDS)
+    host.clock.advance(late_seconds)
+    host.store.refuses = None
+    host.until_told(22)
+    assert [each.fragment for each in host.told if isinstance(each, Fragment)][:4] == first
 
 
 def test_neither_live_nor_the_archive_waits_for_the_other(
