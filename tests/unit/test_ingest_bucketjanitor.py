@@ -95,11 +95,13 @@ class House:
             EpochEnd(camera=camera, epoch=epoch, fragments=fragments, ended_at=NOON, reason="x")
         )
 
-    def commit(self, epoch: str, first: int, last: int) -> None:
-        """The archiver commits a clip now, and says so."""
+    def commit(self, epoch: str, first: int, last: int, *, heard: bool = True) -> None:
+        """The archiver commits a clip now, and says so; another host may hear it."""
         identity = ClipIdentity(CAMERA, epoch, first, last, NOON + timedelta(seconds=first))
         for key in (identity.object_key("mp4"), identity.manifest_key):
             self.archive.create_bytes(key, b"", content_type="x")
+        if not heard:
+            return
         event = Event(
             stage=Stage.ARCHIVER,
             worker="archiver-1",
@@ -150,6 +152,49 @@ def test_a_word_that_the_bucket_does_not_bear_out_deletes_nothing(house: House) 
         del house.archive.objects[key]
     house.clean(HOUR)
     assert house.left(epoch) == [0, 1, 2]
+
+
+def test_what_was_stored_while_another_host_had_the_camera_is_found_in_the_bucket(
+    house: House,
+) -> None:
+    epoch = house.record(6)
+    house.commit(epoch, 0, 3, heard=False)
+    house.clean(14 * MINUTE)
+    assert house.left(epoch) == [0, 1, 2, 3, 4, 5]
+    asked = len(house.archive.asked)
+    house.clean(2 * MINUTE)
+    assert house.left(epoch) == [4, 5]
+    assert house.archive.asked[asked:] == [("list", "clips/camera-1/2026/03/01/")]
+    house.clean(8 * MINUTE)
+    assert len(house.archive.asked) == asked + 1
+    house.commit(epoch, 4, 5, heard=False)
+    house.clean(2 * MINUTE)
+    house.clean(9 * MINUTE)
+    assert house.left(epoch) == []
+    assert house.janitor.expired.news(house.clock.now()) == {}
+
+
+def test_nobody_is_told_of_a_loss_that_a_clip_denies(tmp_path: Path) -> None:
+    house = House(tmp_path, quota_gib=2 * BYTES / GIB)
+    epoch = house.record(6)
+    house.commit(epoch, 0, 2, heard=False)
+    house.clean()
+    assert house.left(epoch) == [4, 5]
+    assert house.losses == [(3, 3, "quota")]
+    assert house.janitor.expired.news(house.clock.now())[CAMERA].fragments == 1
+
+
+def test_with_the_archive_away_people_are_told_of_all_that_may_be_lost(tmp_path: Path) -> None:
+    house = House(tmp_path, quota_gib=2 * BYTES / GIB)
+    epoch = house.record(6)
+    house.commit(epoch, 0, 2, heard=False)
+    house.archive.is_away = True
+    house.clean()
+    assert house.left(epoch) == [4, 5]
+    assert house.janitor.expired.news(house.clock.now())[CAMERA].fragments == 4
+    house.archive.is_away = False
+    house.clean()
+    assert house.losses == [(3, 3, "quota")]
 
 
 def test_what_was_never_stored_goes_at_its_age_and_is_written_down(house: House) -> None:
