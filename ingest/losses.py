@@ -60,9 +60,9 @@ class Losses:
     def __init__(
         self, root: Path, store: ObjectStore, log: Log, frames: Sequence[FrameStore] = ()
     ) -> None:
-        """A fragment is still there if it is in `root`, or in one of `frames`."""
+        """A fragment is still there if it is in `root`, or in one of the buckets `frames`."""
         self._root = root
-        self._frames = (FrameReader(root), *frames)
+        self._frames = frames
         self._store = store
         self._log = log
         self._unwritten: list[Note] = []
@@ -117,7 +117,8 @@ class Losses:
 
     def _report(self, note: Note) -> None:
         """Raises StoreUnavailable, BadMessage."""
-        gone = [each for each in note.fragments if not self._is_there(note, each.number)]
+        there = self._there(note)
+        gone = [each for each in note.fragments if each.number not in there]
         committed = self._committed(note) if gone else Ranges()
         lost = [each for each in gone if each.number not in committed]
         for run in runs(lost):
@@ -143,9 +144,18 @@ class Losses:
                 reason=note.reason,
             )
 
-    def _is_there(self, note: Note, number: int) -> bool:
-        path = fragment_path(note.camera, note.epoch, number)
-        return any(frames.sizes([path]) != [None] for frames in self._frames)
+    def _there(self, note: Note) -> set[int]:
+        """Fragments of a note that are there all the same. Raises StoreUnavailable."""
+        paths = {
+            each.number: fragment_path(note.camera, note.epoch, each.number)
+            for each in note.fragments
+        }
+        sizes = FrameReader(self._root).sizes(list(paths.values()))
+        there = {number for number, size in zip(paths, sizes, strict=True) if size is not None}
+        for frames in self._frames:
+            names = frames.names(note.camera, note.epoch)  # one listing, however many they are
+            there |= {each for each, path in paths.items() if path.rpartition("/")[2] in names}
+        return there
 
     def _committed(self, note: Note) -> Ranges:
         """Fragments of the note's epoch that committed clips hold.

@@ -204,6 +204,17 @@ def test_what_was_never_stored_goes_at_its_age_and_is_written_down(house: House)
     assert house.losses == [(0, 2, "retention")]
 
 
+def test_one_listing_tells_which_of_all_that_was_deleted_is_there_all_the_same(
+    house: House,
+) -> None:
+    house.record(200)
+    before = len(house.store.asked)
+    house.clean(25 * HOUR)
+    assert house.losses == [(0, 199, "retention")]
+    assert [what for what, _ in house.store.asked[before:]].count("stat") == 200  # its metadata
+    assert len(house.store.asked) - before < 210
+
+
 def test_nothing_unarchived_goes_that_cannot_be_written_down_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
