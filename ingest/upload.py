@@ -16,6 +16,7 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
+from ingest import figures
 from ingest.lines import ALL, Cursor, IndexLines, write_cursor
 from shared import faults
 from shared.bucketframes import BucketFrames
@@ -38,11 +39,6 @@ TRIES: Final = 10
 """For a file that is there and cannot be read."""
 
 UPLOADED = Counter("cradle_ingest_uploads_total", "Fragments put into the bucket.", ["camera"])
-REFUSED = Counter(
-    "cradle_ingest_uploads_refused_total",
-    "Fragments left in the spool: unreadable, short, or their key held other bytes.",
-    ["camera", "reason"],
-)
 SECONDS = Histogram(
     "cradle_ingest_upload_seconds",
     "From a fragment's turn to its place in the bucket.",
@@ -62,6 +58,7 @@ class Upload:
         clock: Clock,
         log: Log,
     ) -> None:
+        figures.begin_uploads(camera)
         self._root = root
         self._camera = camera
         self._frames = frames
@@ -179,7 +176,7 @@ class Upload:
         try:
             self._frames.put(record, data, early_from)
         except AlreadyExists as error:  # nobody overwrites: the file stays for a person to look at
-            self._refuse(record, "other-bytes", str(error))
+            self._refuse(record, figures.OTHER_BYTES, str(error))
             return
         faults.point("ingest.after-upload")
         self._carried[record.path] = None
@@ -200,15 +197,15 @@ class Upload:
             self._tries = record.path, count + 1 if path == record.path else 1
             if self._tries[1] < TRIES:
                 raise
-            self._refuse(record, "unreadable", str(error.strerror))
+            self._refuse(record, figures.UNREADABLE, str(error.strerror))
             return None
         if len(data) < record.bytes:  # under a line that denies it, nobody could read it
-            self._refuse(record, "short", f"{len(data)} of {record.bytes} bytes are there")
+            self._refuse(record, figures.SHORT, f"{len(data)} of {record.bytes} bytes are there")
             return None
         return data[: record.bytes]
 
     def _refuse(self, record: Fragment, kind: str, reason: str) -> None:
-        REFUSED.labels(record.camera, kind).inc()
+        figures.UPLOADS_REFUSED.labels(record.camera, kind).inc()
         self._log.error(
             "fragment left in the spool",
             action="upload.refused",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ingest import upload as upload_file
 from ingest.lines import ALL, PATIENCE_SECONDS, Cursor, write_cursor
@@ -379,13 +380,34 @@ def test_a_file_that_cannot_be_read_is_left_alone_after_some_tries(host: Host) -
     assert TRIES > 1
 
 
+def refused(reason: str) -> float | None:
+    return REGISTRY.get_sample_value(
+        "cradle_ingest_uploads_refused_total", {"camera": CAMERA, "reason": reason}
+    )
+
+
+def test_what_is_refused_is_counted_from_the_start(host: Host) -> None:
+    """A series that is only there once something went wrong has no increase at that moment."""
+    host.uploads.start()
+    host.close(1)
+    host.until_told(1)
+    assert None not in {refused(reason) for reason in ("unreadable", "short", "other-bytes")}
+    labels = {"camera": CAMERA}
+    assert REGISTRY.get_sample_value("cradle_ingest_upload_failures_total", labels) is not None
+    for loop in ("uploads", "bucket janitor", "elsewhere"):
+        name = "cradle_ingest_survived_faults_total"
+        assert REGISTRY.get_sample_value(name, {"loop": loop}) is not None
+
+
 def test_a_file_that_is_shorter_than_its_line_says_is_left_where_it_is(host: Host) -> None:
     host.close(3, add=False)
+    before = refused("short") or 0
     os.truncate(host.root / host.path(1), 499)
     host.uploads.start()
     host.until_told(2)
     host.until_left("000001.ts")
     assert host.told == [host.records[0], host.records[2]]
+    assert refused("short") == before + 1
     assert host.path(1) not in host.store.objects
 
 
