@@ -59,7 +59,7 @@ class Janitor:
     ) -> None:
         """`bucket` is the frame store, if the folder is only its spool.
 
-        `wake` is called where the janitor has closed epochs of a camera.
+        `wake` is called for each camera that has something there, now and then.
         """
         self._wake = wake
         self._settings = settings.frames
@@ -119,6 +119,8 @@ class Janitor:
         if self.bucket is not None:  # who else holds a camera does not see this disk
             self.bucket.cameras = self.cameras
             mine = {*mine, *FrameReader(self._root).cameras()}
+            for camera in mine:  # what was closed for a dead writer, nobody else speaks of
+                self._wake(camera)
         self._shelves = {
             camera: self._shelves.get(camera)
             or Shelf(self._root, camera, is_spool=self.bucket is not None)
@@ -233,8 +235,7 @@ class Janitor:
             with self._alone(camera):
                 newest = max((path.stat().st_mtime for path in self._files(camera)), default=0.0)
                 if self._clock.now().timestamp() - newest > FORGOTTEN_SECONDS:
-                    if recover(self._root, camera, self._log).ends:
-                        self._wake(camera)
+                    recover(self._root, camera, self._log)
                     found.append(camera)
         return found
 

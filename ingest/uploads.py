@@ -119,6 +119,7 @@ class Uploads:
         if found is None:
             found = Upload(self._root, camera, self._frames, self._tell, self._clock, self._log)
             self._cameras[camera] = found
+            self._changed.notify()  # it is due
         return found
 
     # -- the threads --------------------------------------------------------------------------

@@ -352,7 +352,8 @@ def test_what_takes_its_time_is_sent_whole_and_again_where_the_store_sends_it(
 ) -> None:
     """12 MB at 3 MB a second: no block has to wait for long, all of it together does."""
     monkeypatch.setattr(createonly, "CONNECT_SECONDS", 1.0)
-    slow = type("Slow", (_Slow,), {"taken": []})
+    taken: list[bytes] = []
+    slow = type("Slow", (_Slow,), {"taken": taken})
     server = ThreadingHTTPServer(("127.0.0.1", 0), slow, bind_and_activate=False)
     server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
     server.server_bind()
@@ -368,7 +369,7 @@ def test_what_takes_its_time_is_sent_whole_and_again_where_the_store_sends_it(
         server.shutdown()
         server.server_close()
     assert response.status == 200
-    assert slow.taken == [data, data]
+    assert taken == [data, data]
 
 
 def _later() -> datetime:

@@ -13,9 +13,11 @@ from prometheus_client import REGISTRY
 from ingest.bucketjanitor import ABANDONED_SECONDS, TOTAL_SECONDS
 from ingest.choice import GIB
 from ingest.janitor import Janitor
-from ingest.recovery import INTERRUPTED, append_lines, begin_epoch
+from ingest.lines import Cursor
+from ingest.recovery import INTERRUPTED, append_lines, begin_epoch, close_epoch
 from ingest.shelf import Shelf
 from ingest.stored import note_stored
+from ingest.uploads import Uploads
 from shared.bucketframes import BucketFrames
 from shared.clock import SimulatedClock
 from shared.config import from_mapping
@@ -24,8 +26,8 @@ from shared.framestore import INDEX_NAME
 from shared.identity import ClipIdentity, fragment_path, new_epoch
 from shared.log import get_logger
 from shared.messages import EpochEnd, Event, Fragment, Stage, StreamParameters
-from tests.ingest_house import touch
 from tests.memory_store import MemoryStore
+from tests.support import eventually
 
 CAMERA, FORGOTTEN = "camera-1", "camera-9"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -33,6 +35,7 @@ STREAM = StreamParameters(
     video_codec="h264", width=64, height=64, frames_per_second=30, audio_codec=None
 )
 BYTES = 1000
+SECONDS = 10.0
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
@@ -71,9 +74,10 @@ class House:
         store: Any = self.store
         archive: Any = self.archive
         self.frames.store = store
-        self.woken: list[str] = []
+        root, log = self.settings.frames.root, get_logger()
+        self.uploads = Uploads(root, self.frames, lambda _: None, self.clock, log)
         self.janitor = Janitor(
-            self.settings, archive, self.clock, get_logger(), self.frames, self.woken.append
+            self.settings, archive, self.clock, log, self.frames, self.uploads.wake
         )
         self.janitor.cameras = (CAMERA,)
 
@@ -317,18 +321,19 @@ def test_what_was_uploaded_is_nothing_that_the_spool_still_holds(house: House) -
     assert shelf.look() == []
 
 
-def test_what_is_closed_in_the_spool_of_a_camera_that_nobody_has_is_to_be_uploaded(
+def test_what_is_closed_for_a_dead_writer_is_uploaded_though_no_line_of_its_camera_comes(
     house: House,
 ) -> None:
-    epoch = new_epoch(NOON)
-    folder = house.settings.frames.root / FORGOTTEN / epoch
-    begin_epoch(folder, NOON, STREAM)
-    for path in folder.iterdir():
-        touch(path, NOON)
-    house.clean(HOUR - MINUTE)
-    assert house.woken == []
-    house.clean(2 * MINUTE)
-    assert house.woken == [FORGOTTEN]
+    root, epoch = house.settings.frames.root, new_epoch(NOON)
+    begin_epoch(root / FORGOTTEN / epoch, NOON, STREAM)
+    house.uploads.start()
+    eventually(lambda: house.uploads.reaches(FORGOTTEN, Cursor("", 0)), SECONDS)
+    waiting = "cradle_ingest_upload_waiting_cameras"
+    eventually(lambda: REGISTRY.get_sample_value(waiting) == 0, SECONDS)
+    close_epoch(root, FORGOTTEN, epoch, INTERRUPTED, get_logger())
+    house.janitor.clean()
+    eventually(lambda: house.frames.closed(FORGOTTEN, epoch).end, SECONDS)
+    house.uploads.finish(SECONDS)
 
 
 def test_each_fragment_is_asked_about_once(house: House) -> None:
