@@ -259,6 +259,8 @@ class BucketJanitor:
                 reason=error.strerror,
             )
             chosen, unstored = sorted(set(chosen).difference(unstored)), []
+            if not chosen:
+                return
         self._frames.remove_all(
             fragment_path(each.camera, each.epoch, each.number) for each in chosen
         )

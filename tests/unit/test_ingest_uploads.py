@@ -261,24 +261,30 @@ def test_what_went_before_its_turn_is_archived_though_its_host_never_comes_back(
     assert host.frames.closed(CAMERA, host.epoch).fragments == (*host.records[:2], early)
 
 
-def test_an_epoch_that_could_not_be_closed_holds_up_no_other_and_comes_later(host: Host) -> None:
+def pass_over(host: Host) -> str:
+    """Upload two fragments of an epoch that does not end, and two of the next, which it returns."""
     host.uploads.start()
     host.close(2)
     host.until_told(2)
     first, told = host.epoch, list(host.records)
-    host.epoch = new_epoch(NOON, after=first)
-    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    later = host.epoch = new_epoch(NOON, after=first)
+    begin_epoch(host.root / CAMERA / later, NOON, STREAM)
     host.records.clear()
     host.close(2, add=False)
     for _ in range(2):
         host.clock.advance(PATIENCE_SECONDS + 1)
         host.until_told(2)
     host.until_told(4)
-    later, host.epoch, host.records = host.epoch, first, told
+    host.epoch, host.records = first, told
+    return later
+
+
+def test_an_epoch_that_could_not_be_closed_holds_up_no_other_and_comes_later(host: Host) -> None:
+    later = pass_over(host)
     host.close(1, add=False)
     host.end()
     host.until_told(6)
-    index = host.frames.closed(CAMERA, first)
+    index = host.frames.closed(CAMERA, host.epoch)
     assert len(index.fragments) == 3
     assert index.end is not None
     assert len(host.frames.closed(CAMERA, later).fragments) == 2
@@ -289,21 +295,9 @@ def test_what_comes_of_an_epoch_that_was_passed_over_is_published_once_it_can_be
 ) -> None:
     link: Any = Link()
     outbox = outbox_of(host)
-    host.uploads.start()
-    host.close(2)
-    host.until_told(2)
-    eventually(lambda: outbox.pump(link) + link.sent >= 2, SECONDS)
-    first, told = host.epoch, list(host.records)
-    host.epoch = new_epoch(NOON, after=first)
-    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
-    host.records.clear()
-    host.close(2, add=False)
-    for _ in range(2):
-        host.clock.advance(PATIENCE_SECONDS + 1)
-        host.until_told(2)
-    host.until_told(4)
+    pass_over(host)
+    assert outbox.pump(link) == 2
     host.store.is_away = True
-    host.epoch, host.records = first, told
     host.close(1)
     host.end()
     eventually(lambda: host.uploads.trouble, SECONDS)
