@@ -76,6 +76,7 @@ class BucketFrames:
             named="frames.url",
             pool=pool,
             part_bytes=MAX_FRAGMENT_BYTES,  # nobody aborts what a kill leaves of an upload in parts
+            looks_after_silence=False,  # what was not answered is put again
         )
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
         self._copied = threading.local()
@@ -176,17 +177,20 @@ class BucketFrames:
         wanted = [number for number in numbers if number not in known]
         described = self._describe(fragment_path(camera, epoch, each) for each in wanted)
         there = set(numbers)
+        end = self._end(camera, epoch, names)
+        last = 0 if end is None else end.fragments
         told = (
             record
             for record, early in described
-            if all(each in there or each in known for each in range(early, record.fragment))
+            if record.fragment < last  # what is not there by now is not waited for
+            or all(each in there or each in known for each in range(early, record.fragment))
         )
         if since is not None:
             told = (record for record in told if record.ends_at >= since)
         fragments = tuple(islice(told, most))
         return EpochIndex(
             fragments=fragments,
-            end=None if len(fragments) == most else self._end(camera, epoch, names),
+            end=None if len(fragments) == most else end,
             bytes=0,
             torn=False,
             apart=frozenset(numbers).difference(wanted),
@@ -256,8 +260,8 @@ class BucketFrames:
         """Store a fragment; with it, it is closed. It may be there already.
 
         It is `early_from` where fragments from that number on are to come before it: it can be
-        read at once, and is in the index when those are there. Raises AlreadyExists if other bytes
-        are, StoreUnavailable, Misconfigured.
+        read at once, and is in the index when those are there, or an end says that it is of the
+        epoch. Raises AlreadyExists if other bytes are there, StoreUnavailable, Misconfigured.
         """
         early = {} if early_from is None else {EARLY: str(early_from)}
         self.store.create_bytes(
