@@ -77,6 +77,7 @@ class BucketFrames:
             named="frames.url",
             pool=pool,
             part_bytes=MAX_FRAGMENT_BYTES,  # nobody aborts what a kill leaves of an upload in parts
+            looks_after_silence=False,  # what was not answered is put again
         )
         self._most_kept = max(KEPT_FRAGMENTS, archive.conversions + 2)
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
@@ -164,13 +165,16 @@ class BucketFrames:
         wanted = [number for number in numbers if number not in known]
         described = self._describe(fragment_path(camera, epoch, each) for each in wanted)
         there = set(numbers)
+        end = self._end(camera, epoch, names)
+        told = 0 if end is None else end.fragments
         return EpochIndex(
             fragments=tuple(
                 record
                 for record, early in described
-                if all(each in there or each in known for each in range(early, record.fragment))
+                if record.fragment < told  # what is not there by now is not waited for
+                or all(each in there or each in known for each in range(early, record.fragment))
             ),
-            end=self._end(camera, epoch, names),
+            end=end,
             bytes=0,
             torn=False,
             apart=frozenset(numbers).difference(wanted),
@@ -236,8 +240,8 @@ class BucketFrames:
         """Store a fragment; with it, it is closed. It may be there already.
 
         It is `early_from` where fragments from that number on are to come before it: it can be
-        read at once, and is in the index when those are there. Raises AlreadyExists if other bytes
-        are, StoreUnavailable, Misconfigured.
+        read at once, and is in the index when those are there, or an end says that it is of the
+        epoch. Raises AlreadyExists if other bytes are there, StoreUnavailable, Misconfigured.
         """
         early = {} if early_from is None else {EARLY: str(early_from)}
         self.store.create_bytes(

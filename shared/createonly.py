@@ -4,11 +4,13 @@ And of a live playlist, which is replaced: `If-Match`, so that only its last wri
 
 minio's own arguments cannot send them (as `metadata` they become user metadata, and the object is
 overwritten with 200), but it takes any `urllib3.PoolManager` as `http_client`. Given here are also
-the time-outs and the few retries; minio's own are 300 s and five. A request that is sent again may
-be refused with 412 because the first one, whose answer was lost, did its work: objectstore.py
-looks and decides.
+the time-outs and the few retries; minio's own are 300 s and five. A body is sent block by block:
+what is sent in one piece must be through within CONNECT_SECONDS, however large it is. A request
+that is sent again may be refused with 412 because the first one, whose answer was lost, did its
+work: objectstore.py looks and decides.
 """
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +42,17 @@ class ImpatientPool(urllib3.PoolManager):
                 respect_retry_after_header=False,  # it may ask for hours
             ),
         )
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, redirect: bool = True, **kw: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request of minio's, whose body is bytes."""
+        body = kw.get("body")
+        if isinstance(body, io.BytesIO):  # redirected: all of it is sent again
+            body = body.getvalue()
+        if body and isinstance(body, bytes):  # of an empty one urllib3 itself tells the length
+            kw["body"] = io.BytesIO(body)
+        return super().urlopen(method, url, redirect, **kw)
 
 
 class CreateOnlyPool(ImpatientPool):

@@ -101,11 +101,14 @@ class ObjectStore:
         named: str = "archive.bucket",
         pool: ImpatientPool | None = None,
         part_bytes: int = PART_BYTES,
+        looks_after_silence: bool = True,
     ) -> None:
         """Connects to nothing yet. Raises Misconfigured.
 
         `bucket` is another one than the archive's, which the configuration names in `named`. What
-        is larger than `part_bytes` goes in parts, which may be left over.
+        is larger than `part_bytes` goes in parts, which may be left over. With
+        `looks_after_silence` a write that was not answered ends with a look at what it did; who
+        writes again in any case finds out by that.
         """
         for name, value in (
             ("access_key", settings.access_key),
@@ -118,6 +121,7 @@ class ObjectStore:
         self._bucket = bucket or settings.bucket
         self._named = named
         self._part_bytes = part_bytes
+        self._looks_after_silence = looks_after_silence
         try:
             self._client = Minio(
                 parts.netloc,
@@ -362,7 +366,11 @@ class ObjectStore:
             if result.etag or size <= self._part_bytes:
                 return True
             failure: CradleError = StoreUnavailable(f"{self._where} did not complete {key}")
-        except (AlreadyExists, StoreUnavailable) as error:
+        except AlreadyExists as error:
+            failure = error
+        except StoreUnavailable as error:
+            if not self._looks_after_silence:
+                raise
             failure = error
         same = is_same()
         if same is None:
