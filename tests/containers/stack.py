@@ -96,7 +96,7 @@ class Stack:
     def compose(self, *words: str, seconds: float = START_SECONDS) -> str:
         """docker compose, in the stack's folder; returns its standard output."""
         return run(
-            *_compose(),
+            *("docker", "compose"),
             "-p",
             self.project,
             *words,
@@ -173,7 +173,7 @@ class Stack:
                 shift
                 [ "$*" != "up --detach" ] ||
                     set -- up --detach --no-build --wait {" ".join(self.services)}
-                command {" ".join(_compose())} -p {self.project} "$@"
+                command docker compose -p {self.project} "$@"
             }}
             set -e
         """
@@ -288,7 +288,7 @@ def build_image() -> None:
         *("docker", "build", "--network", "host", "--file", "deploy/docker/Dockerfile"),
         *("--tag", IMAGE, "."),
         at=REPOSITORY,
-        env={**os.environ, "DOCKER_BUILDKIT": "0"} if STANDINS else None,
+        env={**os.environ, "DOCKER_BUILDKIT": "1"},  # as compose builds it
         seconds=3000,
     )
 
@@ -347,8 +347,3 @@ def _pass_on(one: socket.socket, other: socket.socket) -> None:
 def _newest(playlist: str) -> str:
     names = [line for line in playlist.splitlines() if line and not line.startswith("#")]
     return names[-1] if names else ""
-
-
-def _compose() -> list[str]:
-    program = os.environ.get("CRADLE_TEST_COMPOSE")
-    return [program] if program else ["docker", "compose"]
