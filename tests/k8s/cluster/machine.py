@@ -1,0 +1,359 @@
+"""A private Kubernetes: its control plane in this process's namespaces, each node in its own.
+
+`with-cluster.sh` gives the command that runs this a network, a process table and mounts of its own,
+so whatever is done here is done to no firewall, no route and no file system of the machine, and is
+gone with that command. A switch (10.210.0.1) stands for the network that hosts share: etcd, the API
+server, the controller manager, the scheduler and the names of services are on it, cameras too. A
+node (node.sh) has its own Docker engine, kubelet and kube-proxy, and is lost as a host is whose
+power fails. Pods of one node lie on a bridge of it, and the nodes route to each other's.
+"""
+
+import csv
+import io
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.k8s.manifests import kubectl_program
+from tests.support import eventually
+
+SWITCH: Final = "10.210.0.1"
+"""This process's address, which nodes and pods reach."""
+POD_NETWORKS: Final = "10.211.0.0/16"
+SERVICES: Final = "10.212.0.0/24"
+API: Final = f"https://{SWITCH}:6443"
+CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
+START_SECONDS: Final = 240.0
+PEOPLE: Final = {
+    "admin": ("admin", "system:masters"),
+    "scheduler": ("system:kube-scheduler", ""),
+    "controllers": ("system:kube-controller-manager", ""),
+    "proxy": ("system:kube-proxy", ""),
+}
+"""Who speaks to the API server, with user name and group."""
+
+Thing = dict[str, Any]
+
+
+class Node:
+    """A host: the namespaces of one `node.sh`, and what is in its folder."""
+
+    def __init__(self, number: int, folder: Path) -> None:
+        self.name = f"node-{number}"
+        self.number = number
+        self.address = f"10.210.0.{10 + number}"
+        self.pods = f"10.211.{number}.0/24"
+        self.folder = folder / self.name
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, words: list[str]) -> None:
+        """Begin, and put the wire in."""
+        log = (self.folder / "node.log").open("wb")
+        namespaces = ("--net", "--mount", "--uts", "--ipc", "--pid", "--mount-proc")
+        self._process = subprocess.Popen(
+            ["unshare", *namespaces, "--fork", "--kill-child", *words],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        first = eventually(self._first, 10, "the node's first process")
+        wire = f"wire{self.number}"
+        run("ip", "link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", str(first))
+        run("ip", "link", "set", wire, "master", "switch", "up")
+        run("ip", "route", "replace", self.pods, "via", self.address)
+
+    def cut_power(self) -> None:
+        """All that runs on it is dead at once."""
+        assert self._process is not None
+        first = self._first()
+        if first:
+            os.kill(first, signal.SIGKILL)
+        self._process.wait(30)
+
+    def _first(self) -> int:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "node.log").read_text()
+        task = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        children = task.read_text().split()
+        return int(children[0]) if children else 0
+
+
+class Machine:
+    """The cluster."""
+
+    def __init__(self, folder: Path, kubernetes: Path, images: Path, nodes: int) -> None:
+        """`kubernetes` is what `build-kubernetes.sh` made, `images` an archive of `docker save`."""
+        self.folder = folder
+        self.nodes = [Node(number, folder) for number in range(1, nodes + 1)]
+        self._kubernetes = kubernetes
+        self._images = images
+        self._control_group = os.environ.get("CRADLE_TEST_CONTROL_GROUP", "cradle-test")
+        self._tokens: dict[str, str] = {}
+        self._programs: list[subprocess.Popen[bytes]] = []
+
+    # -- for tests ------------------------------------------------------------------------------
+
+    def kubectl(self, *words: str, given: str = "", seconds: float = 120) -> str:
+        """As a person who may do everything; its standard output."""
+        return run(
+            *(str(kubectl_program()), "--kubeconfig", str(self.folder / "admin.conf"), *words),
+            given=given,
+            seconds=seconds,
+        )
+
+    def get(self, *words: str) -> Any:
+        """What `kubectl get` finds: the items, if they are several."""
+        found = json.loads(self.kubectl("get", *words, "--output", "json"))
+        return found["items"] if "items" in found else found
+
+    def publish_names(self) -> None:
+        """Let the names of all services be known, as a cluster's own name server would."""
+        hosts = self.folder / "names" / "services"
+        lines = [
+            f"{each['spec']['clusterIP']} {each['metadata']['name']}."
+            f"{each['metadata']['namespace']}.svc.cluster.local"
+            for each in self.get("services", "--all-namespaces")
+            if each["spec"]["clusterIP"] != "None"
+        ]
+        part = self.folder / "services.part"
+        part.write_text("\n".join(lines) + "\n")
+        part.replace(hosts)
+
+    # -- beginning and end ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Returns when all nodes are ready."""
+        self._wire()
+        self._write_files()
+        self._start_control_plane()
+        for node in self.nodes:
+            self._start_node(node)
+        eventually(self._are_ready, START_SECONDS, "all nodes are ready", every_seconds=2)
+
+    def stop(self) -> None:
+        """End everything."""
+        for node in self.nodes:
+            node.cut_power()
+        for program in reversed(self._programs):
+            program.kill()
+            program.wait()
+
+    def _are_ready(self) -> bool:
+        ready = [
+            condition["status"] == "True"
+            for node in self.get("nodes")
+            for condition in node["status"]["conditions"]
+            if condition["type"] == "Ready"
+        ]
+        return len(ready) == len(self.nodes) and all(ready)
+
+    def _wire(self) -> None:
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "link", "add", "switch", "type", "bridge")
+        run("ip", "address", "add", f"{SWITCH}/24", "dev", "switch")
+        run("ip", "link", "set", "switch", "up")
+        # Who is on no node reaches services through the first, whose rules know them.
+        run("ip", "route", "add", SERVICES, "via", self.nodes[0].address)
+
+    def _write_files(self) -> None:
+        certificate, key = self.folder / "api.crt", self.folder / "api.key"
+        run(
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=cradle-test", "-addext", f"subjectAltName=IP:{SWITCH}"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        )
+        run("openssl", "genrsa", "-out", str(self.folder / "accounts.key"), "2048")
+        table = io.StringIO()
+        for name, (user, group) in PEOPLE.items() | {
+            node.name: (f"system:node:{node.name}", "system:nodes") for node in self.nodes
+        }.items():
+            self._tokens[name] = secrets.token_hex(16)
+            csv.writer(table).writerow([self._tokens[name], user, name, group])
+        (self.folder / "tokens.csv").write_text(table.getvalue())
+        for name in PEOPLE:
+            self._write_login(self.folder / f"{name}.conf", name)
+        (self.folder / "names").mkdir()
+        (self.folder / "no-resolver").write_text("")
+
+    def _write_login(self, file: Path, name: str) -> None:
+        cluster = {"server": API, "certificate-authority": str(self.folder / "api.crt")}
+        file.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "here", "cluster": cluster}],
+                    "users": [{"name": name, "user": {"token": self._tokens[name]}}],
+                    "contexts": [{"name": "here", "context": {"cluster": "here", "user": name}}],
+                    "current-context": "here",
+                }
+            )
+        )
+
+    # -- the control plane ----------------------------------------------------------------------
+
+    def _start_control_plane(self) -> None:
+        accounts = self.folder / "accounts.key"
+        self._start(
+            "etcd",
+            *("--data-dir", str(self.folder / "etcd"), "--listen-peer-urls", "http://127.0.0.1:0"),
+        )
+        self._start(
+            "kube-apiserver",
+            *("--bind-address", SWITCH, "--advertise-address", SWITCH),
+            *("--tls-cert-file", str(self.folder / "api.crt")),
+            *("--tls-private-key-file", str(self.folder / "api.key")),
+            *("--etcd-servers", "http://127.0.0.1:2379"),
+            *("--authorization-mode", "Node,RBAC", "--anonymous-auth=false"),
+            *("--enable-admission-plugins", "NodeRestriction,PodSecurityPolicy"),
+            *("--token-auth-file", str(self.folder / "tokens.csv")),
+            *("--service-account-issuer", "https://kubernetes.default.svc.cluster.local"),
+            *("--service-account-key-file", str(accounts)),
+            *("--service-account-signing-key-file", str(accounts)),
+            *("--service-cluster-ip-range", SERVICES),
+            *("--kubelet-preferred-address-types", "InternalIP"),
+            *("--feature-gates", "TTLAfterFinished=true"),
+        )
+        eventually(self._answers, START_SECONDS, "the API server", every_seconds=1)
+        self._start(
+            "kube-controller-manager",
+            *("--kubeconfig", str(self.folder / "controllers.conf"), "--leader-elect=false"),
+            *("--use-service-account-credentials", "--root-ca-file", str(self.folder / "api.crt")),
+            *("--service-account-private-key-file", str(accounts)),
+            *("--feature-gates", "TTLAfterFinished=true"),
+        )
+        self._start(
+            "kube-scheduler",
+            *("--kubeconfig", str(self.folder / "scheduler.conf"), "--leader-elect=false"),
+        )
+        self._start(
+            "dnsmasq",
+            *("--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root", "--pid-file="),
+            *("--bind-interfaces", f"--listen-address={SWITCH}", "--local=/cluster.local/"),
+            f"--hostsdir={self.folder / 'names'}",
+        )
+
+    def _answers(self) -> bool:
+        if self._programs[-1].poll() is not None:
+            raise AssertionError((self.folder / "kube-apiserver.log").read_text()[-3000:])
+        try:
+            return self.kubectl("get", "--raw", "/readyz") == "ok"
+        except subprocess.CalledProcessError:
+            return False
+
+    def _start(self, program: str, *words: str) -> None:
+        with (self.folder / f"{program}.log").open("wb") as log:
+            self._programs.append(
+                subprocess.Popen(
+                    [str(self._kubernetes / "bin" / program), *words],
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, "LD_LIBRARY_PATH": str(self._kubernetes / "lib")},
+                )
+            )
+
+    # -- nodes ----------------------------------------------------------------------------------
+
+    def _start_node(self, node: Node) -> None:
+        node.folder.mkdir()
+        (node.folder / "cni").mkdir()
+        self._write_login(node.folder / "kubelet.conf", node.name)
+        self._write_login(node.folder / "proxy.conf", "proxy")
+        (node.folder / "cni" / "10-bridge.conf").write_text(json.dumps(_bridge(node)))
+        group = f"{self._control_group}/{node.name}"
+        make_control_groups(group)
+        (node.folder / "kubelet.yaml").write_text(
+            yaml.safe_dump(_kubelet(group, self.folder / "no-resolver"))
+        )
+        others = [f"{each.pods}={each.address}" for each in self.nodes if each is not node]
+        node.start(
+            [
+                *(str(Path(__file__).with_name("node.sh")), node.name, node.address, SWITCH),
+                *(str(node.folder), str(self._kubernetes / "bin"), str(self._images)),
+                *(POD_NETWORKS, *others),
+            ]
+        )
+
+
+def _bridge(node: Node) -> Thing:
+    return {
+        "cniVersion": "0.3.1",
+        "name": "pods",
+        "type": "bridge",
+        "bridge": "pods",
+        "isDefaultGateway": True,
+        "hairpinMode": True,
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(node.folder / "addresses"),
+            "ranges": [[{"subnet": node.pods}]],
+        },
+    }
+
+
+def _kubelet(control_group: str, resolver: Path) -> Thing:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
+        "authorization": {"mode": "AlwaysAllow"},  # in this network is nobody else
+        "clusterDNS": [SWITCH],
+        "clusterDomain": "cluster.local",
+        "resolvConf": str(resolver),
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{control_group}",
+        "failSwapOn": False,
+        # The disk is the whole machine's: no image goes and nobody is put out because it fills.
+        "imageGCHighThresholdPercent": 100,
+        "evictionHard": {"memory.available": "100Mi"},
+        "nodeStatusUpdateFrequency": "5s",
+    }
+
+
+def make_control_groups(name: str) -> None:
+    """A group of that name for every kind of resource (version 1, which Kubernetes 1.20 is for)."""
+    for kind in CONTROL_GROUPS.iterdir():
+        if kind.is_symlink() or not (kind / "tasks").exists():
+            continue
+        group = kind
+        for part in Path(name).parts:
+            above, group = group, group / part
+            group.mkdir(exist_ok=True)
+            for limit in ("cpuset.cpus", "cpuset.mems"):
+                if (group / limit).exists():
+                    (group / limit).write_text((above / limit).read_text())
+
+
+def run(*words: str, given: str = "", seconds: float = 60) -> str:
+    """A command's standard output. Its error output is shown if it fails."""
+    done = subprocess.run(
+        words, input=given, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    if done.returncode != 0:
+        print(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        done.check_returncode()
+    return done.stdout
+
+
+def _main() -> None:
+    """For people: start one, and stay until it is told to end."""
+    machine = Machine(
+        Path(os.environ["CRADLE_TEST_FOLDER"]),
+        Path(os.environ["CRADLE_TEST_KUBERNETES"]),
+        Path(os.environ["CRADLE_TEST_IMAGES"]),
+        2,
+    )
+    machine.start()
+    print(machine.kubectl("get", "nodes", "-o", "wide"), flush=True)
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    _main()
