@@ -6,7 +6,8 @@ from http.client import HTTPConnection
 import pytest
 
 from shared.messages import Fragment, read_archive_message
-from tests.containers.stack import CAMERA, STAGES, Stack, docker
+from tests.containers.stack import STAGES, Stack, docker
+from tests.footage import CAMERA
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(4000)

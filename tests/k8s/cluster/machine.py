@@ -265,7 +265,7 @@ class Machine:
         (node.folder / "cni").mkdir()
         self._write_login(node.folder / "kubelet.conf", node.name)
         self._write_login(node.folder / "proxy.conf", "proxy")
-        (node.folder / "cni" / "10-bridge.conf").write_text(json.dumps(_bridge(node)))
+        (node.folder / "cni" / "10-bridge.conf").write_text(json.dumps(bridge(node)))
         group = f"{self._control_group}/{node.name}"
         make_control_groups(group)
         (node.folder / "kubelet.yaml").write_text(
@@ -281,7 +281,8 @@ class Machine:
         )
 
 
-def _bridge(node: Node) -> Thing:
+def bridge(node: Node) -> Thing:
+    """For the plugin of that name: the network of a node's pods."""
     return {
         "cniVersion": "0.3.1",
         "name": "pods",
