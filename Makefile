@@ -19,7 +19,7 @@ DEV_STAMP     := .venv/.dev
 	outages screenshots lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 setup: $(RUNTIME_STAMP)
 setup-dev: $(DEV_STAMP)

@@ -235,7 +235,7 @@ def _bridge() -> str:
 
 @contextmanager
 def open_to(address: str, port: int, at: int = 0) -> Iterator[int]:
-    """Pass connections to `address` on to the same machine's loopback; gives the port, `at` if so."""
+    """Pass connections to `address` on to loopback; gives the port there, `at` if it is named."""
     with socket.create_server((address, at)) as listener:
         threading.Thread(target=_accept, args=(listener, port), daemon=True).start()
         yield listener.getsockname()[1]

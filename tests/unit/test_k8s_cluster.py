@@ -39,8 +39,9 @@ def test_only_the_store_and_what_prepares_it_are_other_programs(run: list[Manife
     there = {(each["kind"], each["metadata"]["name"]): each for each in run}
     other = set()
     for each in built("overlays/single-node"):
-        key = each["kind"], each["metadata"]["name"].rpartition("-config-")[0] or (
-            each["metadata"]["name"]
+        key = (
+            each["kind"],
+            each["metadata"]["name"].rpartition("-config-")[0] or (each["metadata"]["name"]),
         )
         changed = set(differences(each, there.get((each["kind"], each["metadata"]["name"]))))
         if changed - OLD - NAMES:

@@ -46,7 +46,7 @@ class Installed(Footage):
     # -- installing -----------------------------------------------------------------------------
 
     def install(self) -> None:
-        """The README's steps, and what a cluster has and this one has not. Returns when all is up."""
+        """The README's steps, and what a cluster has and this one not. Returns when all is up."""
         self._add_what_a_cluster_has()
         self.machine.kubectl("apply", "--filename", str(FOLDER / "base" / "namespace.yaml"))
         secrets = _made_by_credentials()
@@ -57,7 +57,6 @@ class Installed(Footage):
         self._apply(_secret("store-identities", {"identities.json": self._identities()}))
         self.machine.kubectl("apply", "--kustomize", str(OVERLAY))
         self.machine.publish_names()
-        self._apply(_desk(*map(self._config_map, ("cradle-config", "cradle-places"))))
         for name in self.workloads():
             self.rolled_out(name, START_SECONDS)
         self._person = Person(f"http://{self.address_of('viewer')}")
@@ -72,7 +71,7 @@ class Installed(Footage):
             self._apply(_volume(folder, self.machine.nodes[0].name))
 
     def _identities(self) -> str:
-        """For SeaweedFS: the keys that were made, each with the policy that deploy/k8s has for it."""
+        """For SeaweedFS: the keys that were made, each with the policy of deploy/k8s for it."""
         keys = {stage: self._secrets[f"cradle-store-{stage}"] for stage in Stage}
         users = [
             {
@@ -102,10 +101,6 @@ class Installed(Footage):
     def _apply(self, *things: Thing) -> None:
         given = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(things)})
         self.machine.kubectl("apply", "--filename", "-", given=given)
-
-    def _config_map(self, name: str) -> str:
-        found = (each["metadata"]["name"] for each in self.get("configmaps"))
-        return str(next(each for each in found if each.startswith(f"{name}-")))
 
     # -- looking --------------------------------------------------------------------------------
 
@@ -252,48 +247,8 @@ def _secret(name: str, data: dict[str, str]) -> Thing:
     }
 
 
-def _desk(config: str, places: str) -> Thing:
-    """Where a person runs `cradle`: the image, idle, with the administrators' logins."""
-    keys = {"CRADLE_ARCHIVE__ACCESS_KEY": "access_key", "CRADLE_ARCHIVE__SECRET_KEY": "secret_key"}
-    login = {"name": "cradle-broker-admin", "key": "password"}
-    broker = f"amqp://admin:$(PASSWORD)@broker.{NAMESPACE}.svc:5672/%2F"
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "desk", "namespace": NAMESPACE},
-        "spec": {
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "containers": [
-                {
-                    "name": "desk",
-                    "image": "cradle:test",
-                    "args": ["sleep", "infinity"],
-                    "envFrom": [{"configMapRef": {"name": places}}],
-                    "env": [
-                        {"name": "PASSWORD", "valueFrom": {"secretKeyRef": login}},
-                        {"name": "CRADLE_BROKER__URL", "value": broker},
-                        *(
-                            {
-                                "name": variable,
-                                "valueFrom": {
-                                    "secretKeyRef": {"name": "cradle-store-root", "key": key}
-                                },
-                            }
-                            for variable, key in keys.items()
-                        ),
-                    ],
-                    "volumeMounts": [{"name": "config", "mountPath": "/etc/cradle"}],
-                }
-            ],
-            "volumes": [{"name": "config", "configMap": {"name": config}}],
-        },
-    }
-
-
 def _made_by_credentials() -> str:
-    """What the README's command prints. It asks for a password: without a terminal, on its input."""
+    """What the README's command prints. Without a terminal, it takes the password as input."""
     return subprocess.run(
         [sys.executable, "-m", "deploy.k8s.credentials"],
         cwd=REPOSITORY,

@@ -5,7 +5,8 @@ so whatever is done here is done to no firewall, no route and no file system of 
 gone with that command. A switch (10.210.0.1) stands for the network that hosts share: etcd, the API
 server, the controller manager, the scheduler and the names of services are on it, cameras too. A
 node (node.sh) has its own Docker engine, kubelet and kube-proxy, and is lost as a host is whose
-power fails. Pods of one node lie on a bridge of it, and the nodes route to each other's.
+power fails. Pods of one node lie on a bridge of it, and the nodes route to each other's; a thread
+keeps the rules of the nodes in step with the NetworkPolicies (policies.py).
 """
 
 import csv
@@ -14,13 +15,18 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
+import threading
 import time
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from tests.k8s.cluster.policies import CHAIN, pods_of, restored
 from tests.k8s.manifests import kubectl_program
 from tests.support import eventually
 
@@ -31,6 +37,8 @@ SERVICES: Final = "10.212.0.0/24"
 API: Final = f"https://{SWITCH}:6443"
 CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
 START_SECONDS: Final = 240.0
+POLICY_SECONDS: Final = 0.5
+"""So long may a new pod be without its rules."""
 PEOPLE: Final = {
     "admin": ("admin", "system:masters"),
     "scheduler": ("system:kube-scheduler", ""),
@@ -52,6 +60,7 @@ class Node:
         self.pods = f"10.211.{number}.0/24"
         self.folder = folder / self.name
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_filtered = False
 
     def start(self, words: list[str]) -> None:
         """Begin, and put the wire in."""
@@ -68,11 +77,24 @@ class Node:
         run("ip", "link", "set", wire, "master", "switch", "up")
         run("ip", "route", "replace", self.pods, "via", self.address)
 
+    def filter(self, table: str) -> None:
+        """Set the rules of its firewall, which ask ours first."""
+        first = str(self._first())
+        inside = ("nsenter", "--target", first, "--net")
+        run(*inside, "iptables-restore", "--noflush", given=table)
+        if not self._is_filtered:
+            run(*inside, "iptables", "--insert", "FORWARD", "1", "--jump", CHAIN)
+            self._is_filtered = True
+
+    @property
+    def is_on(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def cut_power(self) -> None:
         """All that runs on it is dead at once."""
-        assert self._process is not None
-        first = self._first()
-        if first:
+        if self._process is None or not self.is_on:
+            return
+        if first := self._first():
             os.kill(first, signal.SIGKILL)
         self._process.wait(30)
 
@@ -96,6 +118,8 @@ class Machine:
         self._control_group = os.environ.get("CRADLE_TEST_CONTROL_GROUP", "cradle-test")
         self._tokens: dict[str, str] = {}
         self._programs: list[subprocess.Popen[bytes]] = []
+        self._end = threading.Event()
+        self._guard = threading.Thread(target=self._keep_policies, daemon=True)
 
     # -- for tests ------------------------------------------------------------------------------
 
@@ -110,7 +134,7 @@ class Machine:
     def get(self, *words: str) -> Any:
         """What `kubectl get` finds: the items, if they are several."""
         found = json.loads(self.kubectl("get", *words, "--output", "json"))
-        return found["items"] if "items" in found else found
+        return found.get("items", found)
 
     def publish_names(self) -> None:
         """Let the names of all services be known, as a cluster's own name server would."""
@@ -125,6 +149,11 @@ class Machine:
         part.write_text("\n".join(lines) + "\n")
         part.replace(hosts)
 
+    @property
+    def keeps_policies(self) -> bool:
+        """Whether the rules still follow."""
+        return self._guard.is_alive()
+
     # -- beginning and end ----------------------------------------------------------------------
 
     def start(self) -> None:
@@ -135,9 +164,13 @@ class Machine:
         for node in self.nodes:
             self._start_node(node)
         eventually(self._are_ready, START_SECONDS, "all nodes are ready", every_seconds=2)
+        self._guard.start()
 
     def stop(self) -> None:
         """End everything."""
+        self._end.set()
+        if self._guard.is_alive():
+            self._guard.join(30)
         for node in self.nodes:
             node.cut_power()
         for program in reversed(self._programs):
@@ -170,9 +203,12 @@ class Machine:
         )
         run("openssl", "genrsa", "-out", str(self.folder / "accounts.key"), "2048")
         table = io.StringIO()
-        for name, (user, group) in PEOPLE.items() | {
-            node.name: (f"system:node:{node.name}", "system:nodes") for node in self.nodes
-        }.items():
+        for name, (user, group) in (
+            PEOPLE.items()
+            | {
+                node.name: (f"system:node:{node.name}", "system:nodes") for node in self.nodes
+            }.items()
+        ):
             self._tokens[name] = secrets.token_hex(16)
             csv.writer(table).writerow([self._tokens[name], user, name, group])
         (self.folder / "tokens.csv").write_text(table.getvalue())
@@ -218,6 +254,9 @@ class Machine:
             *("--service-account-signing-key-file", str(accounts)),
             *("--service-cluster-ip-range", SERVICES),
             *("--kubelet-preferred-address-types", "InternalIP"),
+            # A host is given up after half a minute, not after six: a test waits for it.
+            *("--default-not-ready-toleration-seconds", "10"),
+            *("--default-unreachable-toleration-seconds", "10"),
             *("--feature-gates", "TTLAfterFinished=true"),
         )
         eventually(self._answers, START_SECONDS, "the API server", every_seconds=1)
@@ -226,6 +265,7 @@ class Machine:
             *("--kubeconfig", str(self.folder / "controllers.conf"), "--leader-elect=false"),
             *("--use-service-account-credentials", "--root-ca-file", str(self.folder / "api.crt")),
             *("--service-account-private-key-file", str(accounts)),
+            *("--node-monitor-grace-period", "20s", "--pod-eviction-timeout", "10s"),
             *("--feature-gates", "TTLAfterFinished=true"),
         )
         self._start(
@@ -243,8 +283,8 @@ class Machine:
         if self._programs[-1].poll() is not None:
             raise AssertionError((self.folder / "kube-apiserver.log").read_text()[-3000:])
         try:
-            return self.kubectl("get", "--raw", "/readyz") == "ok"
-        except subprocess.CalledProcessError:
+            return self._read("/readyz") == b"ok"
+        except (OSError, HTTPException):
             return False
 
     def _start(self, program: str, *words: str) -> None:
@@ -257,6 +297,35 @@ class Machine:
                     env={**os.environ, "LD_LIBRARY_PATH": str(self._kubernetes / "lib")},
                 )
             )
+
+    # -- policies -------------------------------------------------------------------------------
+
+    def _keep_policies(self) -> None:
+        """The end of this thread, but at `stop`, is a fault that a test finds."""
+        table = ""
+        while not self._end.wait(POLICY_SECONDS):
+            try:
+                policies = self._ask("/apis/networking.k8s.io/v1/networkpolicies")
+                pods = pods_of(self._ask("/api/v1/pods"))
+            except (OSError, HTTPException):
+                continue  # a machine that is short of time; the next turn comes
+            now = restored(policies, pods, SWITCH)
+            if now != table:
+                for node in self.nodes:
+                    if node.is_on:
+                        node.filter(now)
+                table = now
+
+    def _ask(self, path: str) -> list[Thing]:
+        items: list[Thing] = json.loads(self._read(path))["items"]
+        return items
+
+    def _read(self, path: str) -> bytes:
+        login = {"Authorization": f"Bearer {self._tokens['admin']}"}
+        context = ssl.create_default_context(cafile=str(self.folder / "api.crt"))
+        request = urllib.request.Request(f"{API}{path}", headers=login)
+        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+            return bytes(answer.read())
 
     # -- nodes ----------------------------------------------------------------------------------
 

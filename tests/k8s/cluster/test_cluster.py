@@ -12,16 +12,15 @@ import pytest
 
 from shared.messages import Stage
 from tests.footage import CAMERA, newest
-from tests.k8s.cluster.installed import Installed
-from tests.k8s.cluster.machine import Machine
+from tests.k8s.cluster.installed import CAMERA_PORT, Installed
+from tests.k8s.cluster.machine import SWITCH, Machine
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(1800)
 
 STORED_SECONDS = 120.0
+SETTLE_SECONDS = 150.0
 STAGES = [str(stage) for stage in Stage]
-CONTAINERS = {"store": "gateway"}
-"""Where `kubectl exec` goes in a pod of several."""
 
 
 # -- it is there ----------------------------------------------------------------------------------
@@ -36,7 +35,7 @@ def test_no_volume_is_shared(house: Installed) -> None:
     owner: dict[str, str] = {}
     for pod in house.get("pods"):
         name = pod["metadata"]["name"]
-        for volume in pod["spec"]["volumes"]:
+        for volume in pod["spec"].get("volumes", ()):
             kinds = volume.keys() - {"name"}
             assert kinds <= {"emptyDir", "configMap", "secret", "persistentVolumeClaim"}, name
             if claim := volume.get("persistentVolumeClaim"):
@@ -103,7 +102,8 @@ def test_workers_can_write_to_their_own_volumes_only(house: Installed) -> None:
         writable = {
             line.split()[4]
             for line in table
-            if line.split()[5].startswith("rw") and not line.split()[4].startswith(("/proc", "/dev"))
+            if line.split()[5].startswith("rw")
+            and not line.split()[4].startswith(("/proc", "/dev"))
         }
         # These the engine lays into every container, and they belong to root.
         writable -= {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
@@ -125,6 +125,24 @@ def test_a_pod_that_is_root_is_refused(house: Installed) -> None:
     assert "forbidden: PodSecurityPolicy" in refused.value.stderr
 
 
+def test_policies_let_in_whom_they_name_and_nobody_else(house: Installed) -> None:
+    """All of the tests here pass with these rules in force."""
+    assert house.machine.keeps_policies
+    for service, port, pod, may in (
+        ("broker", 5672, "desk", True),
+        ("store", 9000, "desk", True),
+        ("viewer", 80, "desk", False),
+        ("store", 9001, "desk", False),
+        ("broker", 5672, house.pod("encoder")["metadata"]["name"], True),
+        ("broker", 15672, house.pod("encoder")["metadata"]["name"], False),
+        ("viewer", 80, house.pod("archiver")["metadata"]["name"], False),
+    ):
+        assert _reaches(house, pod, service, port) is may, (pod, service, port)
+    for stage in STAGES:
+        name = house.pod(stage)["metadata"]["name"]
+        assert _reaches(house, name, SWITCH, CAMERA_PORT) is (stage == Stage.INGEST), stage
+
+
 # -- what happens to stages -----------------------------------------------------------------------
 
 
@@ -132,7 +150,7 @@ def test_a_pod_that_is_root_is_refused(house: Installed) -> None:
 def test_a_stage_whose_processes_are_killed_comes_back(house: Installed, stage: str) -> None:
     before = house.restarts(stage)
     _strike(house, stage, "KILL")
-    eventually(lambda: house.restarts(stage) > before, 60, every_seconds=0.5)
+    _wait_for_restart(house, stage, before, 60)
     house.rolled_out(house.workload_of(stage))
     house.wait_live()
 
@@ -142,9 +160,10 @@ def test_a_stage_whose_pod_is_deleted_ends_in_time_and_comes_back(
     house: Installed, stage: str
 ) -> None:
     pod = house.pod(stage)
-    grace = pod["metadata"].get("deletionGracePeriodSeconds") or pod["spec"][
-        "terminationGracePeriodSeconds"
-    ]
+    grace = (
+        pod["metadata"].get("deletionGracePeriodSeconds")
+        or pod["spec"]["terminationGracePeriodSeconds"]
+    )
     began = time.monotonic()
     house.kubectl("delete", "pod", pod["metadata"]["name"], seconds=grace + 60)
     took = time.monotonic() - began
@@ -188,7 +207,7 @@ def test_a_stage_that_hangs_is_started_again(house: Installed) -> None:
         _strike(house, stage, "STOP")
     began = time.monotonic()
     for stage in sorted(STAGES, key=lambda each: _grace(house, each)):
-        eventually(lambda: house.restarts(stage) > before[stage], 400, stage, every_seconds=2)
+        _wait_for_restart(house, stage, before[stage], 400)
         print(f"{stage} was started again after {time.monotonic() - began:.0f} s")
     for stage in STAGES:
         house.rolled_out(house.workload_of(stage))
@@ -202,20 +221,7 @@ def test_a_host_that_is_lost_is_replaced(house: Installed, machine: Machine) -> 
     assert struck
     lost.cut_power()
     for stage in struck:
-        eventually(
-            lambda: [
-                pod
-                for pod in house.pods(stage)
-                if pod["spec"].get("nodeName") == machine.nodes[0].name
-                and any(
-                    each["type"] == "Ready" and each["status"] == "True"
-                    for each in pod["status"]["conditions"]
-                )
-            ],
-            SETTLE_SECONDS,
-            f"{stage} is on the first node",
-            every_seconds=2,
-        )
+        _wait_for_move(house, stage, machine.nodes[0].name)
     house.wait_live()
 
 
@@ -240,9 +246,6 @@ def test_nothing_was_lost_by_all_this(house: Installed) -> None:
     assert not lost, "captured and not stored"
 
 
-SETTLE_SECONDS = 150.0
-
-
 def _pods(house: Installed) -> list[str]:
     """Those that work: not the job that is done, nor the desk."""
     return [house.pod(name)["metadata"]["name"] for name in (*STAGES, "broker", "store")]
@@ -252,13 +255,38 @@ def _in_pod(house: Installed, pod: str, script: str) -> str:
     return house.in_pod(pod, "sh", "-c", script)
 
 
+def _reaches(house: Installed, pod: str, host: str, port: int) -> bool:
+    tried = f"import socket; socket.create_connection(({host!r}, {port}), 4)"
+    try:
+        house.in_pod(pod, "python", "-c", tried)
+    except subprocess.CalledProcessError as error:
+        assert "TimeoutError" in error.stderr, error.stderr
+        return False
+    return True
+
+
 def _strike(house: Installed, stage: str, blow: str) -> None:
     """A signal to all processes of the container but the first, which is the init."""
     name = house.pod(stage)["metadata"]["name"]
     _in_pod(house, name, f"kill -{blow} -1")
 
 
+def _wait_for_restart(house: Installed, stage: str, before: int, seconds: float) -> None:
+    what = f"{stage} is started again"
+    eventually(lambda: house.restarts(stage) > before, seconds, what, every_seconds=1)
+
+
+def _wait_for_move(house: Installed, stage: str, node: str) -> None:
+    def is_there() -> bool:
+        return any(
+            pod["spec"].get("nodeName") == node
+            and ("Ready", "True")
+            in ((each["type"], each["status"]) for each in pod["status"].get("conditions", ()))
+            for pod in house.pods(stage)
+        )
+
+    eventually(is_there, SETTLE_SECONDS, f"{stage} is on {node}", every_seconds=2)
+
+
 def _grace(house: Installed, stage: str) -> int:
     return int(house.pod(stage)["spec"]["terminationGracePeriodSeconds"])
-
-
