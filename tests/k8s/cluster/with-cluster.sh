@@ -23,10 +23,19 @@ CRADLE_TEST_KUBERNETES=${kept:-$place}/kubernetes
 CRADLE_TEST_IMAGES=$place/images.tar
 CRADLE_TEST_CONTROL_GROUP=${place##*/}
 export CRADLE_TEST_KUBERNETES CRADLE_TEST_IMAGES CRADLE_TEST_CONTROL_GROUP
+running=""
+run() { # in the background, so that a signal is answered at once and not after the command
+    "$@" &
+    running=$!
+    status=0
+    wait "$running" || status=$?
+    running=""
+    [ "$status" -eq 0 ] || exit "$status"
+}
 # shellcheck disable=SC2317 # called by the traps
 finish() {
     trap - EXIT INT TERM HUP
-    [ -z "${inside:-}" ] || { kill -KILL "$inside" 2>/dev/null && wait "$inside"; } || true
+    [ -z "$running" ] || { kill "$running" 2>/dev/null && wait "$running"; } || true
     for group in /sys/fs/cgroup/*/"$CRADLE_TEST_CONTROL_GROUP"; do
         [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + || true
     done
@@ -36,17 +45,12 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-"$here/build-kubernetes.sh" "$CRADLE_TEST_KUBERNETES"
-CRADLE_TEST_ENGINE=${kept:-$place/engine} \
+run "$here/build-kubernetes.sh" "$CRADLE_TEST_KUBERNETES"
+run env CRADLE_TEST_ENGINE="${kept:-$place/engine}" \
     "$here/../../containers/with-engine.sh" "$here/build-images.sh" "$CRADLE_TEST_IMAGES"
 [ -n "$kept" ] || rm -rf "$place/engine"
 
 # The shell is the first process of its table: when it goes, all go.
 mkdir "$place/work"
-TMPDIR=$place/work unshare --net --mount --pid --mount-proc --fork --kill-child \
-    sh -c '"$@"; exit $?' sh "$@" &
-inside=$!
-status=0
-wait "$inside" || status=$?
-inside=""
-exit "$status"
+run env TMPDIR="$place/work" unshare --net --mount --pid --mount-proc --fork --kill-child \
+    sh -c '"$@"; exit $?' sh "$@"
