@@ -184,6 +184,16 @@ def test_the_memory_that_the_encoder_may_take_holds_its_spool(name: str) -> None
     assert limit >= 2 * mebibytes(spool["emptyDir"]["sizeLimit"])
 
 
+def test_what_one_node_is_asked_for_is_what_the_readme_says() -> None:
+    asked = [pod.container["resources"]["requests"] for pod in pods("overlays/single-node")]
+    cpus = sum(int(each["cpu"].removesuffix("m")) for each in asked) / 1000
+    memory = sum(mebibytes(each["memory"]) for each in asked) / 1024
+    told = re.search(r"ask for ([\d.]+) CPUs and ([\d.]+) GiB", (FOLDER / "README.md").read_text())
+    assert told is not None
+    assert float(told[1]) == pytest.approx(cpus)
+    assert float(told[2]) == pytest.approx(memory, abs=0.1)
+
+
 def mebibytes(quantity: str) -> int:
     number, unit = int(quantity[:-2]), quantity[-2:]
     return number * {"Mi": 1, "Gi": 1024}[unit]
