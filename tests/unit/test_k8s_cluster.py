@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.k8s.cluster.installed import OVERLAY
-from tests.k8s.cluster.machine import Node, bridge
+from tests.k8s.cluster.node import Node, bridge
 from tests.k8s.manifests import Manifest, build, built, workers
 
 OLD = {  # what Kubernetes 1.20 does not know

@@ -19,7 +19,8 @@ from minio import Minio
 from shared.messages import Stage
 from tests.containers.stack import REPOSITORY, open_to
 from tests.footage import CAMERA, Footage, newest
-from tests.k8s.cluster.machine import SWITCH, Machine, Thing
+from tests.k8s.cluster.machine import Machine
+from tests.k8s.cluster.node import SWITCH, Thing
 from tests.k8s.manifests import FOLDER
 from tests.rtsp import RtspServer
 from tests.support import eventually

@@ -1,8 +1,8 @@
 #!/bin/sh
-# A node, in namespaces of its own: mounts, processes, network. machine.py starts it through
+# A node, in namespaces of its own: mounts, processes, network. node.py starts it through
 # unshare(1) and puts the wire into its network; whoever kills it kills all that runs on the node.
 #   node.sh NAME ADDRESS GATEWAY FOLDER PROGRAMS IMAGES POD_NETWORKS ROUTE...
-# FOLDER holds what machine.py wrote for it (kubelet.yaml, kubelet.conf, proxy.conf, cni/, and the
+# FOLDER holds what node.py and machine.py wrote for it (kubelet.yaml, kubelet.conf, proxy.conf, cni/, and the
 # libraries' folder beside PROGRAMS) and all that it writes.
 set -eu
 

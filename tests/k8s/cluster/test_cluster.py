@@ -13,7 +13,8 @@ import pytest
 from shared.messages import Stage
 from tests.footage import CAMERA, newest
 from tests.k8s.cluster.installed import CAMERA_PORT, Installed
-from tests.k8s.cluster.machine import SWITCH, Machine
+from tests.k8s.cluster.machine import Machine
+from tests.k8s.cluster.node import SWITCH
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(1800)
@@ -183,6 +184,16 @@ def test_a_stage_that_is_rolled_out_anew_goes_on(house: Installed, stage: str) -
     house.wait_live()
 
 
+@pytest.mark.parametrize("service", ["broker", "store"])
+def test_what_the_stages_stand_on_comes_back_with_its_data(house: Installed, service: str) -> None:
+    stored = set(house.clips())
+    assert stored
+    house.kubectl("delete", "pod", f"{service}-0", seconds=200)
+    house.rolled_out(f"statefulset/{service}")
+    house.wait_live()
+    assert stored <= set(house.clips())
+
+
 def test_replicas_share_the_work(house: Installed) -> None:
     for stage in ("encoder", "analyzer"):
         house.kubectl("scale", f"deployment/{stage}", "--replicas=2")
@@ -212,6 +223,22 @@ def test_a_stage_that_hangs_is_started_again(house: Installed) -> None:
     for stage in STAGES:
         house.rolled_out(house.workload_of(stage))
     house.wait_live()
+
+
+def test_a_node_can_be_drained(house: Installed, machine: Machine) -> None:
+    """The budgets let every single replica go, and what is lost on the way is nothing."""
+    drained, stays = machine.nodes[1], machine.nodes[0]
+    moved = [stage for stage in STAGES if house.pod(stage)["spec"]["nodeName"] == drained.name]
+    assert moved
+    words = ("drain", drained.name, "--delete-emptydir-data", "--timeout=300s")
+    machine.kubectl(*words, seconds=330)
+    for stage in moved:
+        _wait_for_move(house, stage, stays.name)
+    house.wait_live()
+    machine.kubectl("uncordon", drained.name)
+    house.kubectl("rollout", "restart", *(f"deployment/{stage}" for stage in moved))
+    for stage in moved:
+        house.rolled_out(f"deployment/{stage}", 300)
 
 
 def test_a_host_that_is_lost_is_replaced(house: Installed, machine: Machine) -> None:
