@@ -4,9 +4,11 @@ In the order in which they stand: what one does to the stages, the last ones loo
 """
 
 import json
+import os
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.footage import CAMERA, newest
 from tests.k8s.cluster.installed import CAMERA_PORT, Installed
 from tests.k8s.cluster.machine import Machine
 from tests.k8s.cluster.node import SWITCH
+from tests.k8s.manifests import FOLDER, kubectl_program
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(1800)
@@ -69,6 +72,32 @@ def test_the_commands_of_the_image_find_everything_in_order(house: Installed) ->
     found = json.loads(house.cradle("check", "--json"))
     wrong = [each for each in found["findings"] if each["state"] not in {"ok", "OK"}]
     assert found["exit_code"] == 0, wrong
+
+
+def test_the_commands_of_the_readme_work(house: Installed, tmp_path: Path) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.symlink_to(kubectl_program())
+    text = (FOLDER / "README.md").read_text().partition("## Commands")[2].partition("## ")[0]
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    lines = [line + ' begun="$begun $!"' if line.endswith("&") else line for line in lines]
+    assert "port-forward" in lines[1]
+    lines.insert(-1, "sleep 5")  # a person is slower
+    lines[-1] += " --json"
+    said = subprocess.run(
+        ["sh", "-euc", "\n".join(["begun=''", "trap 'kill $begun' EXIT", *lines])],
+        cwd=FOLDER.parents[1],
+        env={
+            **os.environ,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "KUBECONFIG": str(house.machine.folder / "admin.conf"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["clips"] > 0
 
 
 # -- what may a process do ------------------------------------------------------------------------
