@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -208,7 +208,8 @@ def installed(machine: Machine, video: Path) -> Iterator[Installed]:
             print(here.kubectl("get", "events", "--sort-by=.lastTimestamp")[-12000:])
             for stage in Stage:
                 selector = f"app.kubernetes.io/name={stage}"
-                print(here.kubectl("logs", "--tail=12", "--prefix", "--selector", selector))
+                with suppress(subprocess.CalledProcessError):  # of a pod on a host that is lost
+                    print(here.kubectl("logs", "--tail=12", "--prefix", "--selector", selector))
 
 
 STORAGE: Final[Thing] = {
