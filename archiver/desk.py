@@ -24,7 +24,7 @@ def _yield_to_live() -> None:
     """Let live pictures go first: every camera's window closes at the same moment.
 
     On Linux this is the priority of the thread alone, and of the children that it starts. Who was
-    started as nicer than that stays so: an unprivileged one may not go back, and trying would end it.
+    started nicer than that stays so: an unprivileged one may not go back, and would end by trying.
     """
     thread = threading.get_native_id()
     if os.getpriority(os.PRIO_PROCESS, thread) < NICE:
