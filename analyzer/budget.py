@@ -103,11 +103,13 @@ class Budget:
         self._worker = worker
         self._clock = clock
         self._lock = threading.Lock()
-        self._day = clock.now().astimezone(UTC).date()
+        self._day = self._today()
         self._granted = Amount()
         self._balance = Amount()
         self._next_slice = 0
-        _show(figures.BUDGET_LIMIT, limit)
+        _show(figures.BUDGET_LIMIT, lambda: self._limit)
+        _show(figures.BUDGET_GRANTED, lambda: self._of_today(self._granted))
+        _show(figures.BUDGET_BALANCE, lambda: self._of_today(self._balance))
 
     def reserve(self, worst: Amount) -> Reservation | None:
         """Take the worst case of one call out of the budget; None if the day has not that much.
@@ -115,7 +117,7 @@ class Budget:
         Raises StoreUnavailable when a further slice is needed and the ledger cannot be reached.
         """
         with self._lock:
-            today = self._clock.now().astimezone(UTC).date()
+            today = self._today()
             if today != self._day:
                 self._day, self._next_slice = today, 0
                 self._granted = self._balance = Amount()
@@ -123,7 +125,6 @@ class Budget:
                 if not self._take_slice(worst):
                     return None
             self._balance -= worst
-            self._show()
             return Reservation(today, worst)
 
     def settle(self, reservation: Reservation, used: Amount) -> None:
@@ -131,7 +132,6 @@ class Budget:
         with self._lock:
             if reservation.day == self._day:
                 self._balance += reservation.amount - used
-                self._show()
 
     def _take_slice(self, worst: Amount) -> bool:
         """Read the next slice of the ledger, or create it for this replica. False: nothing left."""
@@ -166,9 +166,12 @@ class Budget:
             if slice_.key < oldest:
                 self._store.remove(slice_.key)
 
-    def _show(self) -> None:
-        _show(figures.BUDGET_GRANTED, self._granted)
-        _show(figures.BUDGET_BALANCE, self._balance)
+    def _today(self) -> date:
+        return self._clock.now().astimezone(UTC).date()
+
+    def _of_today(self, amount: Amount) -> Amount:
+        """Nothing of yesterday's holds, though nobody may have asked since midnight."""
+        return amount if self._day == self._today() else Amount()
 
 
 def limit_of(settings: BudgetSettings) -> Amount:
@@ -195,7 +198,8 @@ def read_grant(key: str, data: bytes) -> Amount:
         raise BadMessage(f"{key} is not a slice of the budget") from error
 
 
-def _show(gauges: figures.BudgetGauges, amount: Amount) -> None:
-    gauges.requests.set(amount.requests)
-    gauges.tokens.set(amount.tokens)
-    gauges.dollars.set(amount.microdollars / 1e6)
+def _show(gauges: figures.BudgetGauges, amount: Callable[[], Amount]) -> None:
+    """Each scrape sees what holds then."""
+    gauges.requests.set_function(lambda: amount().requests)
+    gauges.tokens.set_function(lambda: amount().tokens)
+    gauges.dollars.set_function(lambda: amount().microdollars / 1e6)

@@ -3,13 +3,16 @@
 No label holds text of a model, and none is unbounded: cameras come from the configuration.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from prometheus_client import Counter, Gauge, Histogram
 
+RESULTS: Final = ("described", "unchanged", "duplicate", "late", "unreadable", "off", "lost")
+"""What becomes of a sample."""
 SAMPLES = Counter(
     "cradle_analyzer_samples_total",
-    "Samples by what became of them: described, unchanged, duplicate, late, unreadable, off, lost.",
+    f"Samples by what became of them: {', '.join(RESULTS)}.",
     ["camera", "result"],
 )
 PICTURES_UNUSABLE = Counter(
@@ -35,6 +38,15 @@ TOKENS = Counter("cradle_analyzer_tokens_total", "Tokens of the remote provider.
 COST = Counter("cradle_analyzer_cost_dollars_total", "Money spent, by the prices configured.")
 for _direction in ("input", "output"):
     TOKENS.labels(_direction)
+
+
+def begin(cameras: Iterable[str]) -> None:
+    """From now on this worker counts for these cameras: a series that is only there once something
+    went wrong has no increase at that moment, and one that begins at 1 looks like a rate.
+    """
+    for camera in cameras:
+        for result in RESULTS:
+            SAMPLES.labels(camera, result)
 
 
 class BudgetGauges(NamedTuple):

@@ -39,6 +39,7 @@ class AnalyzerWorker:
         self._context = context
         settings = context.settings
         count_retries()
+        figures.begin(camera.id for camera in settings.cameras)
         self._store = ObjectStore(settings.archive)
         self._probed = False
         reader = PictureReader(open_frames(settings), settings.analysis.long_edge_pixels)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from archiver.ledger import Ledger
 from archiver.windows import Gather, Window, runs, window_of
-from shared.messages import Fragment
+from shared.messages import MAX_FRAGMENTS, Fragment
 from shared.ranges import Ranges
 
 Run = tuple[Fragment, ...]
@@ -56,6 +56,21 @@ class Book:
         for epoch, number in (*in_hand, *self.gather.numbers()):
             found.setdefault(epoch, Ranges()).add(number, number)
         return found
+
+    @property
+    def epochs_under_way(self) -> set[str]:
+        """Those of which something is gathered or in hand."""
+        return {*self._in_hand, *(epoch for epoch, _ in self.gather.numbers())}
+
+    def known_to(self, closing: Closing, reach: int) -> Ranges:
+        """What need not be looked for to complete a window of at most `reach` fragments: what is
+        gathered, in hand or committed, and what lies too far away."""
+        known = self.under_way_or_committed().get(closing.window.epoch) or Ranges()
+        first, last = min(closing.fragments), max(closing.fragments)
+        if first > reach:
+            known.add(0, first - reach - 1)
+        known.add(last + reach + 1, last + reach + MAX_FRAGMENTS)
+        return known
 
     def unknown(self, epoch: str, numbers: range) -> list[range]:
         """Which of these are neither settled nor on their way.

@@ -52,7 +52,7 @@ class CameraArchive:
         """Clips of earlier runs, as the folders named them; None once they were looked at."""
         self.completion = Completion(
             *(camera, tools.frames, desk, clock, self.log),
-            known=lambda epoch: self.book.under_way_or_committed().get(epoch, ()),
+            known=lambda closing: self.book.known_to(closing, self.intake.prefetch),
             done=self._complete,
         )
         self._loading = False
@@ -257,9 +257,19 @@ class CameraArchive:
         if self.closed:
             return
         made = self.book.complete(closing, indexed)
+        epoch = closing.window.epoch
         for numbers, gap in holes(made):
-            for lost in self.book.unknown(closing.window.epoch, numbers):
-                self._record_lost(closing.window.epoch, lost, gap)
+            for missing in self.book.unknown(epoch, numbers):
+                if self.tools.frames.ends_are_final:
+                    self.record_lost(epoch, missing, gap)
+                    continue
+                self.log.warning(  # who has them may be away: `absences` has the last word
+                    "fragments awaited",
+                    action="fragments.awaited",
+                    epoch=epoch,
+                    first=missing[0],
+                    last=missing[-1],
+                )
         self._make(made)
 
     def _make(self, made: list[Run]) -> None:
@@ -298,12 +308,13 @@ class CameraArchive:
         for run in runs(each for each in clip.fragments if each.fragment in numbers):
             span = range(run[0].fragment, run[-1].fragment + 1)
             gap = Gap(starts_at=run[0].captured_at, ends_at=run[-1].ends_at, reason=reason)
-            self._record_lost(run[0].epoch, span, gap)
+            self.record_lost(run[0].epoch, span, gap)
             if self._traces is not None:
                 self._traces.lost(run, reason)
         self._make(self.book.lose(clip.fragments, numbers))
 
-    def _record_lost(self, epoch: str, numbers: range, gap: Gap) -> None:
+    def record_lost(self, epoch: str, numbers: range, gap: Gap) -> None:
+        """Say it to people, and for good."""
         figures.LOST.labels(self.camera).inc(len(numbers))
         self.log.error(
             "fragments lost",

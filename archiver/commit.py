@@ -86,14 +86,16 @@ class Committer:
         manifest = self._committed(clip)
         outcome: Outcome = "already committed"
         if manifest is None:
+            # The poster first: where it must be tried again, no upload was made in vain.
+            picture = make_poster(self._frames, clip.fragments[0], self._log)
             with self._work.file("mp4") as path:
                 with step(steps, "convert"):
                     file = self._converter.make(clip, path)
                 faults.point("archiver.after-convert")
+                poster_key = self._store_poster(clip, picture)
                 with step(steps, "upload"):
                     made, outcome = self._upload(clip, file)
             faults.point("archiver.after-upload")
-            poster_key = self._store_poster(clip)
             mine = clip.manifest(made, poster_key, self._clock.now())
             with step(steps, "manifest"):
                 manifest = self._committed(clip) or self._create_manifest(clip, mine)
@@ -164,8 +166,7 @@ class Committer:
         reason = None if container == "mp4" else "the original bytes were kept by an earlier run"
         return Made(container, reason, stored.bytes, sha256, counted)
 
-    def _store_poster(self, clip: Clip) -> str | None:
-        picture = make_poster(self._frames, clip.fragments[0], self._log)
+    def _store_poster(self, clip: Clip, picture: bytes | None) -> str | None:
         if picture is None:
             return None
         key = clip.identity.object_key("jpg")

@@ -39,12 +39,12 @@ class Completion:
         desk: Desk,
         clock: Clock,
         log: Log,
-        known: Callable[[str], Container[int]],
+        known: Callable[[Closing], Container[int]],
         done: Callable[[Closing, Sequence[Fragment]], None],
     ) -> None:
         """`done` is called with each window and what the index of its epoch lists.
 
-        `known` gives what of an epoch need not be listed: a copy, which another thread reads.
+        `known` gives what of its epoch need not be listed: a copy, which another thread reads.
         """
         self._camera = camera
         self._frames = frames
@@ -73,7 +73,7 @@ class Completion:
             if not each.asked and now >= each.not_before:
                 each.asked = True
                 epoch = each.closing.window.epoch
-                known = self._known(epoch)
+                known = self._known(each.closing)
                 read = partial(read_index, self._frames, self._camera, epoch, known)
                 self._desk.chore(read, partial(self._answered, each))
 

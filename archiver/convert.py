@@ -11,7 +11,9 @@ import hashlib
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +70,14 @@ class FragmentsGone(Refused):
 
 class Abandoned(Unavailable):
     """The worker is stopping and cannot wait for this conversion."""
+
+
+@dataclass
+class _Deadline:
+    """When ffmpeg has had its time, of which the frame store takes none."""
+
+    at: float
+    """Monotonic."""
 
 
 class Converter:
@@ -133,15 +143,16 @@ class Converter:
         return [size or 0 for size in found]
 
     def _convert(self, clip: Clip, path: Path) -> MadeFile:
-        deadline = self._clock.monotonic() + self._timeout_seconds
+        deadline = _Deadline(self._clock.monotonic() + self._timeout_seconds)
         sound = clip.fragments[0].stream.audio_codec is not None
         try:
             self._run(clip, path, deadline, sound=sound)
         except ChildFailed:
             # ffmpeg cannot write the header when the sound it was promised begins late or never.
-            if not sound:
+            if not sound or self._clock.monotonic() > deadline.at:
                 raise
-            heard = self._has_audio(clip)
+            with self._apart_from(deadline):
+                heard = self._has_audio(clip)
             options = LATE_AUDIO if heard else {}
             self._run(clip, path, deadline, sound=heard, options=options)
         counted = count_packets(path, "mp4")
@@ -153,7 +164,7 @@ class Converter:
         self,
         clip: Clip,
         path: Path,
-        deadline: float,
+        deadline: _Deadline,
         *,
         sound: bool,
         options: dict[str, Any] | None = None,
@@ -170,27 +181,41 @@ class Converter:
             if status != 0:
                 raise ChildFailed(f"ffmpeg ended with {status}: {child.last_words}")
 
-    def _feed(self, child: Child, clip: Clip, deadline: float, refill_seconds: float) -> None:
+    def _feed(self, child: Child, clip: Clip, deadline: _Deadline, refill_seconds: float) -> None:
         writable = select.poll()
         writable.register(child.stdin_fd, select.POLLOUT)
         for fragment in clip.fragments:
+            self._check_not_stopping()  # where the store is slow, the pipe is never full
             offset = 0
             while offset < fragment.bytes:
                 try:
-                    offset += self._frames.copy_to(
-                        fragment.path, offset, fragment.bytes - offset, child.stdin_fd
-                    )
+                    with self._apart_from(deadline):
+                        offset += self._frames.copy_to(
+                            fragment.path, offset, fragment.bytes - offset, child.stdin_fd
+                        )
                 except BlockingIOError:
                     self._until(deadline, lambda: writable.poll(_TURN_SECONDS * 1000) or None)
                     self._abandon.wait(refill_seconds)
                 except BrokenPipeError:
                     return  # it has ended; its status and last words say why
 
-    def _until(self, deadline: float, attempt: Callable[[], Any]) -> Any:
+    @contextmanager
+    def _apart_from(self, deadline: _Deadline) -> Iterator[None]:
+        """What is done within is the frame store's, which has time-outs of its own."""
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            deadline.at += self._clock.monotonic() - began
+
+    def _check_not_stopping(self) -> None:
+        if self._abandon.is_set():
+            raise Abandoned("the archiver is stopping")
+
+    def _until(self, deadline: _Deadline, attempt: Callable[[], Any]) -> Any:
         while True:
-            if self._abandon.is_set():
-                raise Abandoned("the archiver is stopping")
-            if self._clock.monotonic() > deadline:
+            self._check_not_stopping()
+            if self._clock.monotonic() > deadline.at:
                 raise ChildFailed(f"ffmpeg took longer than {self._timeout_seconds:g} s")
             result = attempt()
             if result is not None:

@@ -2,16 +2,18 @@
 
 Shortly after the seat was taken and then every ten minutes the frame store is compared with what is
 committed (`reconcile`), and windows that stayed empty are written to the custody record; every hour
-what has expired is removed (`expiry`).
+what has expired is removed (`expiry`); every few hours the last word is said on what is in no clip
+(`absences`).
 """
 
 import random
 from concurrent.futures import Future
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from archiver import figures
+from archiver.absences import Absences, LastWord
 from archiver.camera import CameraArchive
 from archiver.expiry import Expiry, Removed, last_day_to_keep
 from archiver.jobs import stored_event
@@ -35,6 +37,7 @@ FIRST_RECONCILE_SECONDS: Final = 2.0
 """By then the broker has brought what it had, or filled the prefetch."""
 AGAIN_SECONDS: Final = 5.0
 EXPIRY_SECONDS: Final = 3600.0
+ABSENCES_SECONDS: Final = 3 * 3600.0
 REMEMBERED: Final = timedelta(days=4)
 
 
@@ -44,9 +47,17 @@ class Housekeeping:
     def __init__(self, camera: CameraArchive) -> None:
         self._camera = camera
         self._tools = camera.tools
+        tools = self._tools
+        self._absences = Absences(
+            *(tools.store, tools.frames, camera.camera),
+            retention_days=tools.settings.retention_days,
+            awaited_seconds=tools.awaited_seconds,
+        )
         now = self._tools.clock.monotonic()
         self._reconcile_at = now + FIRST_RECONCILE_SECONDS
         self._expire_at = now + random.uniform(0.01, 0.1) * EXPIRY_SECONDS
+        self._absences_at = float("inf")
+        """Once the frame store holds nothing more that is not under way."""
         self._busy = False
         self._settled: set[str] = set()
         self._ends: dict[str, EpochEnd] = {}
@@ -68,14 +79,29 @@ class Housekeeping:
             self._busy = True
             settled, lost = set(self._settled), camera.book.ledger.lost
             known = camera.book.under_way_or_committed()
-            read = partial(look, self._tools.frames, camera.camera, settled, lost, known)
+            oldest, most = self._oldest, camera.intake.prefetch
+            read = partial(
+                look, self._tools.frames, camera.camera, settled, lost, known, oldest, most
+            )
             self._tools.desk.chore(read, self._compare)
         elif now >= self._expire_at:
             self._busy = True
             expiry = Expiry(self._tools.store, camera.camera, self._tools.settings.retention_days)
             self._tools.desk.chore(partial(expiry.run, self._tools.clock.now()), self._expired)
+        elif now >= self._absences_at and not camera.outbox.pending:
+            self._busy = True
+            look_for = partial(
+                self._absences.look, self._tools.clock.now(), camera.book.epochs_under_way
+            )
+            self._tools.desk.chore(look_for, self._accounted)
 
     # -- the frame store ------------------------------------------------------------------------
+
+    @property
+    def _oldest(self) -> datetime:
+        """What ended before is taken up no more: its clip may have expired."""
+        days = self._tools.settings.retention_days
+        return midnight(last_day_to_keep(self._tools.clock.now(), days))
 
     def _compare(self, future: Future[Found]) -> None:
         self._busy = False
@@ -98,9 +124,7 @@ class Housekeeping:
         indices = store.indices
         for epoch, numbers in store.again.items():
             camera.book.ledger.find(epoch, numbers)
-        oldest = midnight(
-            last_day_to_keep(self._tools.clock.now(), self._tools.settings.retention_days)
-        )
+        oldest = self._oldest
         ends = {**self._ends, **camera.continuity.ends}
         found = untold(indices, camera.book, ends, oldest, camera.intake.prefetch)
         camera.take_up(found)
@@ -113,6 +137,9 @@ class Housekeeping:
             self._settled |= settled_epochs(self._tools.frames, indices, camera.book, oldest)
             self._announce_again()
             self._note_empty_windows()
+            if self._absences_at == float("inf"):
+                pause = random.uniform(0.01, 0.1) * ABSENCES_SECONDS
+                self._absences_at = self._tools.clock.monotonic() + pause
             camera.book.ledger.forget((self._tools.clock.now() - REMEMBERED).date())
 
     def _announce_again(self) -> None:
@@ -151,6 +178,32 @@ class Housekeeping:
             camera.camera, seconds, self._empty_since, now, filled, reason[:300]
         )
         for record in records:
+            camera.outbox.add(record)
+
+    # -- the last word --------------------------------------------------------------------------
+
+    def _accounted(self, future: Future[LastWord]) -> None:
+        self._busy = False
+        self._absences_at = self._tools.clock.monotonic() + ABSENCES_SECONDS
+        camera = self._camera
+        if camera.closed:
+            return
+        try:
+            word = future.result()
+        except Exception as error:  # nothing is urgent here
+            figures.SURVIVED.labels(camera.camera, "absences").inc()
+            camera.log.warning("absences wait", action="absences.wait", reason=repr(error))
+            return
+        for hole in word.lost:
+            camera.record_lost(hole.epoch, hole.numbers, hole.gap)
+        for record in word.found:
+            camera.log.info(
+                "fragments called lost are in a clip",
+                action="fragments.found",
+                epoch=record.epoch,
+                first=record.first,
+                last=record.last,
+            )
             camera.outbox.add(record)
 
     # -- expiry ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import av
 import cv2
 
 from archiver.convert import UNPROBED
-from shared.errors import CradleError
+from shared.errors import CradleError, StoreUnavailable
 from shared.framestore import FrameStore
 from shared.log import Log
 from shared.messages import Fragment
@@ -17,9 +17,14 @@ QUALITY: Final = 80
 
 
 def make_poster(frames: FrameStore, fragment: Fragment, log: Log) -> bytes | None:
-    """The picture, or None: a clip without a poster is a clip all the same."""
+    """The picture, or None: a clip without a poster is a clip all the same.
+
+    Raises StoreUnavailable: the picture may be had when the frame store is back.
+    """
     try:
         return encode_poster(frames.read(fragment.path, 0, fragment.key_frame_bytes))
+    except StoreUnavailable:
+        raise
     except (CradleError, av.FFmpegError, cv2.error, ValueError, IndexError, OSError) as error:
         log.warning("no poster", action="clip.no_poster", camera=fragment.camera, reason=str(error))
         return None

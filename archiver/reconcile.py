@@ -46,15 +46,19 @@ def look(
     settled: Collection[str],
     lost: Mapping[str, Collection[int]],
     known: Mapping[str, Container[int]],
+    oldest: datetime,
+    most: int,
 ) -> Found:
     """Read the frame store. Epochs that lost something are never settled.
 
-    What is committed or under way (`known`) need not be described: in a bucket that costs a request
-    each. What was lost and is there all the same must be.
+    What is committed or under way (`known`) need not be described, nor more than `untold` takes
+    with `oldest` and `most`: in a bucket that costs a request each. What was lost and is there all
+    the same must be.
 
     One index that cannot be read hides no other. Raises Unavailable if the folder cannot be.
     """
     found = Found({}, {}, {})
+    left = most
     for epoch in frames.epochs(camera):
         if epoch in lost:
             with suppress(Unavailable):  # one folder without an index stops nothing
@@ -66,9 +70,12 @@ def look(
                 }
         if epoch in lost or epoch not in settled:
             try:
-                found.indices[epoch] = frames.closed(camera, epoch, known.get(epoch, ()))
+                index = frames.closed(camera, epoch, known.get(epoch, ()), since=oldest, most=left)
             except Unavailable as error:
                 found.unread[epoch] = str(error)
+                continue
+            found.indices[epoch] = index
+            left = max(0, left - len(index.fragments))
     return found
 
 

@@ -24,6 +24,8 @@ class Tools:
     link: Link
     store: ObjectStore
     frames: FrameStore
+    awaited_seconds: float
+    """How long after its capture a fragment may still come."""
     committer: Committer
     desk: Desk
     clock: Clock

@@ -64,6 +64,8 @@ class ClipTraces:
         if clip.trace is None or commit.steps is None:
             return
         contexts = [each for each in map(self._context, clip.fragments) if each.sampled]
+        own = (each for each in contexts if each.trace_id == clip.trace.trace_id)
+        parent = next(own, None)  # it may be forgotten meanwhile: then nobody knows its span
         manifest = commit.manifest
         attributes = {
             "cradle.camera": manifest.camera,
@@ -74,7 +76,7 @@ class ClipTraces:
             Span(
                 name="commit clip",
                 context=clip.trace,
-                parent_id=contexts[0].span_id,
+                parent_id=None if parent is None else parent.span_id,
                 starts_at=commit.steps.began_at,
                 ends_at=commit.steps.ends_at,
                 attributes={
@@ -86,7 +88,7 @@ class ClipTraces:
                     "cradle.container": manifest.container,
                     "cradle.outcome": commit.outcome,
                 },
-                links=tuple(contexts[1 : 1 + MOST_LINKS]),
+                links=tuple(each for each in contexts if each is not parent)[:MOST_LINKS],
             )
         )
         self._tracer.tell_steps(clip.trace, commit.steps, attributes)

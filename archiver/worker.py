@@ -163,6 +163,7 @@ class ArchiverWorker:
             link=link,
             store=self._store,
             frames=self._frames,
+            awaited_seconds=context.settings.frames.awaited_seconds,
             committer=self._committer,
             desk=self._desk,
             clock=context.clock,

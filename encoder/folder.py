@@ -88,8 +88,11 @@ class LiveFolder:
         return status.st_ino, status.st_mtime_ns
 
     def new_generation(self) -> tuple[str, Path]:
-        """Name (as an epoch's: sortable, unique) and folder for a run of ffmpeg. Raises OSError."""
-        name = new_epoch(self._clock.now())
+        """Name (as an epoch's: sorted behind what is there, unique) and folder for a run of ffmpeg.
+
+        Raises OSError.
+        """
+        name = new_epoch(self._clock.now(), max(self._listed | self._running, default=None))
         path = self._path / name
         path.mkdir(parents=True)  # all may be gone of a camera that was silent for an hour
         self._running.add(name)

@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from encoder.folder import LEFTOVER
-from encoder.playlist import NAME
+from encoder.playlist import NAME, can_be_listed
 from shared.clock import Clock
 from shared.errors import CradleError
-from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN
+from shared.identity import CAMERA_PATTERN
 from shared.livestore import LiveStore
 from shared.log import Log
 
 EVERY_SECONDS: Final = 3600.0
 UNCHANGED: Final = timedelta(hours=1)
-_OBJECT: Final = re.compile(rf"{re.escape(NAME)}|{EPOCH_PATTERN}/[^/]+", re.ASCII)
 
 
 class Forgotten:
@@ -105,9 +104,8 @@ class Forgotten:
             found = [
                 each
                 for each in store.list(prefix)
-                if _OBJECT.fullmatch(each.key.removeprefix(prefix))
+                if (name := each.key.removeprefix(prefix)) == NAME or can_be_listed(name)
             ]
             if found and all(self._has_rested(each.modified_at) for each in found):
-                for each in found:
-                    store.remove(each.key)
+                store.remove_all(each.key for each in found)
                 self._note(camera, "bucket")

@@ -5,10 +5,11 @@ playlist, which replaces the one before; then the segment's file goes, and later
 taking a seat the playlist that the bucket holds is put into the folder first, so that its numbers
 are carried on by whoever comes, on whatever host. Everything that waits for the store runs on one
 strand of the camera; each publication says when it can be seen, so that a camera whose output does
-not arrive is called stalled. After a pause in which the seat may have been lost, it is looked
-whether a younger playlist lies in the bucket.
+not arrive is called stalled. A playlist replaces the version that its writer knows, and no other:
+who was frozen, or whose request was, overwrites no successor's.
 """
 
+import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,17 +17,17 @@ from pathlib import Path
 from typing import Final
 
 from encoder.folder import LEAST_LINGER_SECONDS, Done, LiveFolder, last_generation
-from encoder.playlist import NAME, Playlist, parse
+from encoder.playlist import NAME, Playlist, Segment, can_be_listed, parse
 from encoder.strand import Strand
 from shared.backoff import pause_seconds
 from shared.clock import Clock
-from shared.errors import CradleError, SeatTaken
+from shared.errors import CradleError, Overtaken, SeatTaken
 from shared.livestore import LiveStore
 from shared.log import Log
 
-GUARD_SECONDS: Final = 5.0
-"""Segments come each second; after a longer pause this process may have been frozen."""
 LONGEST_PAUSE_SECONDS: Final = 2.0
+DELETE_SECONDS: Final = 10.0
+"""What left the bucket's playlist is deleted together, with one request."""
 TYPES: Final = {
     ".m3u8": "application/vnd.apple.mpegurl",
     ".ts": "video/mp2t",
@@ -50,10 +51,14 @@ class MirroredFolder(LiveFolder):
         self._stored: set[str] = set()
         """What lies in the bucket, relative to the playlist. Changed by the strand alone; `load`
         reads it while nothing is published yet."""
-        self._put_at = clock.monotonic()
+        self._version: str | None = None
+        """Of the playlist in the bucket, as last read or written. The strand's."""
         self._lock = threading.Lock()
         self._newest: Playlist | None = None
         self._waiting: list[Done] = []
+        self._gone: set[str] = set()
+        """Segments and generations that are to leave the bucket; under the lock, too."""
+        self._delete_at = clock.monotonic()
         self._closed = threading.Event()
 
     # -- taking over --------------------------------------------------------------------------
@@ -80,16 +85,22 @@ class MirroredFolder(LiveFolder):
             then()
 
     def _fetch(self) -> None:
-        """Raises CradleError, OSError."""
+        """Bring the playlist, and give it another version: what is under way of its last writer
+        then replaces nothing any more. Raises CradleError, OSError.
+        """
         self._path.mkdir(parents=True, exist_ok=True)
-        text = self._store.read(self._prefix + NAME, _PLAYLIST_BYTES)
+        self._store.probe_once()
+        text = self._read_playlist()
+        known = None if text is None else parse(text.decode(errors="replace"))
+        if known is not None:
+            self._put_playlist(f"{known.text()}# taken over {secrets.token_hex(4)}\n")
         found = (each.key.removeprefix(self._prefix) for each in self._store.list(self._prefix))
-        self._stored = {name for name in found if name != NAME}
+        self._stored = set(filter(can_be_listed, found))  # names become paths here
         index = self._path / NAME
-        if text is None:
+        if known is None:
             index.unlink(missing_ok=True)
         else:
-            index.write_bytes(text)
+            index.write_text(known.text())
 
     def load(self, least_target_seconds: int) -> Playlist:
         """Take the folder over, as it was restored."""
@@ -132,50 +143,95 @@ class MirroredFolder(LiveFolder):
 
     def _put(self, playlist: Playlist) -> None:
         """Raises SeatTaken, StoreUnavailable, Misconfigured."""
-        for segment in playlist.segments:
-            for uri in filter(None, (segment.map_uri, segment.uri)):
-                self._put_file(uri)
-        asked_at = self._clock.monotonic()  # before the requests: it may be frozen within them
-        if asked_at - self._put_at > GUARD_SECONDS:
+        missing = [
+            number
+            for number, segment in enumerate(playlist.segments, start=1)
+            if not self._put_segment(segment)
+        ]
+        text = playlist.without_first(max(missing, default=0)).text()
+        self._demand_seat()
+        try:
+            self._put_playlist(text)
+        except Overtaken:  # by a successor, or by a request of ours that was not answered
             self._check(playlist)
+            self._put_playlist(text)
+
+    def _put_playlist(self, text: str) -> None:
+        """Raises Overtaken, StoreUnavailable, Misconfigured."""
+        self._version = self._store.replace_version(
+            self._prefix + NAME, text.encode(), self._version, content_type=TYPES[".m3u8"]
+        )
+
+    def _demand_seat(self) -> None:
         if self._closed.is_set():
             raise SeatTaken("the camera was dropped")
-        text = playlist.text().encode()
-        self._store.replace(self._prefix + NAME, text, content_type=TYPES[".m3u8"])
-        self._put_at = asked_at
 
-    def _put_file(self, uri: str) -> None:
-        path = self._path / uri
+    def _put_segment(self, segment: Segment) -> bool:
+        """Whether all that it takes to play it lies in the bucket."""
+        uris = filter(None, (segment.map_uri, segment.uri))
+        there = [self._put_file(uri) for uri in uris]
+        return all(there)
+
+    def _put_file(self, uri: str) -> bool:
+        """False if it was not put in time, and is gone or cannot be read."""
         if uri in self._stored:
-            return
+            return True
+        self._demand_seat()
+        path = self._path / uri
         try:
             data = path.read_bytes()
-        except OSError:
-            return  # of a predecessor, and it was not put in time: players pass over it
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._log.warning(
+                "segment not read", action="mirror.unreadable", path=uri, reason=str(error)
+            )
+            return False
         self._store.replace(self._prefix + uri, data, content_type=TYPES[path.suffix])
         self._stored.add(uri)
         with suppress(OSError):
             path.unlink()
+        return True
 
     def _check(self, playlist: Playlist) -> None:
-        text = self._store.read(self._prefix + NAME, _PLAYLIST_BYTES)
+        """Raises SeatTaken, StoreUnavailable, Misconfigured."""
+        text = self._read_playlist()
         other = None if text is None else parse(text.decode(errors="replace"))
         if other is not None and last_generation(other) > last_generation(playlist):
             raise SeatTaken("another worker writes this camera's playlist")
 
+    def _read_playlist(self) -> bytes | None:
+        """The playlist in the bucket, whose version is known from now on."""
+        found = self._store.read_version(self._prefix + NAME, _PLAYLIST_BYTES)
+        text, self._version = (None, None) if found is None else found
+        return text
+
     # -- leaving ------------------------------------------------------------------------------
 
-    def _went(self, name: str) -> None:
-        self._strand.do(lambda: self._delete(name))
+    def clean(self) -> None:
+        """As the folder's; what went there goes from the bucket soon after. Raises OSError."""
+        super().clean()
+        now = self._clock.monotonic()
+        if self._gone and now >= self._delete_at:
+            self._delete_at = now + DELETE_SECONDS
+            self._strand.do(self._delete)
 
-    def _delete(self, name: str) -> None:
-        gone = [each for each in self._stored if each == name or each.startswith(f"{name}/")]
-        self._stored.difference_update(gone)
+    def _went(self, name: str) -> None:
+        with self._lock:
+            self._gone.add(name)
+
+    def _delete(self) -> None:
+        with self._lock:
+            gone, self._gone = self._gone, set()
+        found = {name for name in self._stored if {name, name.partition("/")[0]} & gone}
         try:
-            for each in gone:
-                self._store.remove(self._prefix + each)
-        except CradleError as error:  # whoever takes the seat next finds them
+            self._store.remove_all(self._prefix + name for name in sorted(found))
+        except CradleError as error:
             self._log.warning("old live output stays", action="live.uncleaned", reason=str(error))
+            with self._lock:
+                self._gone |= gone
+        else:
+            self._stored -= found
 
     def stop(self) -> None:
         """Nothing more is to be published: the seat may be another's."""

@@ -99,7 +99,9 @@ def local_places(settings: Settings, camera: str, clock: Clock) -> Places:
 
 def _fetch(fetched: Fetched, strand: Strand, delivery: Delivery, then: Callable[[], None]) -> None:
     def job() -> None:
-        fetched.fetch(delivery.body)
-        then()
+        try:
+            fetched.fetch(delivery.body)
+        finally:  # else it would be held for ever, and in the end nothing more would come
+            then()
 
     strand.do(job)

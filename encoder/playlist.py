@@ -23,7 +23,7 @@ _SEGMENTS_PER_SECOND: Final = 4  # they last half a second or more; below 2^31 u
 # hls.js keeps an array by discontinuity and walks it at each segment: with 10^9 it hangs.
 _DISCONTINUITIES_PER_HOUR: Final = 6
 _COUNTED_FROM: Final = datetime(2020, 1, 1, tzinfo=UTC)
-_URI = re.compile(r"[0-9a-f]{20}/\d{6,9}\.(?:ts|m4s)")
+_URI = re.compile(r"[0-9a-f]{20}/\d{6,9}\.(?:ts|m4s)", re.ASCII)
 _MAP = re.compile(r"[0-9a-f]{20}/init\.mp4")
 
 
@@ -134,6 +134,11 @@ class Playlist:
             lines.append(f"#EXTINF:{segment.duration_seconds:.6f},")
             lines.append(segment.uri)
         return "\n".join(lines) + "\n"
+
+
+def can_be_listed(uri: str) -> bool:
+    """It is the name of a segment, or of an initialisation section: there are no others."""
+    return _URI.fullmatch(uri) is not None or _MAP.fullmatch(uri) is not None
 
 
 def round_half_up(seconds: float) -> int:

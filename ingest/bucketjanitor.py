@@ -2,10 +2,10 @@
 
 For each camera held: fragments in a committed clip go `keep_stored_minutes` after its commit; at
 `retention_hours` all go; where the whole store is over `quota_gib`, of each camera its part of the
-excess, the oldest first, and first the stored. What goes and is not known to be stored is noted
-before (`losses.py`). What a fragment's metadata says is asked for once, and not of our own. An
-epoch without an end, to which nothing is added and whose writer's spool is not here, is closed as
-it stands: should its writer come back, its own end counts more fragments. Lifecycle rules of the
+excess, the oldest first, and first the stored. What goes and is in no clip is noted before
+(`losses.py`). What a fragment's metadata says is asked for once, and not of our own. An epoch
+without an end, to which nothing is added and whose writer's spool is not here, is closed as it
+stands: should its writer come back, its own end counts more fragments. Lifecycle rules of the
 bucket are a backstop at best: some stores run them once a day. A thread of its own does this, for a
 store that is slow must not keep the spool from being cleaned; a turn ends with the first answer
 that does not come.
@@ -28,7 +28,7 @@ from ingest.shelf import Kept
 from shared.bucketframes import BucketFrames, end_count, fragment_number
 from shared.clock import Clock
 from shared.config import Settings
-from shared.errors import StoreUnavailable
+from shared.errors import CradleError, StoreUnavailable
 from shared.identity import fragment_path
 from shared.log import Log
 from shared.messages import EpochEnd, Fragment
@@ -40,6 +40,8 @@ ABANDONED_SECONDS: Final = 180.0
 than two minutes."""
 FORGOTTEN: Final = timedelta(hours=1)
 """A camera that our configuration does not name, and that was silent for so long, is in none."""
+UNHEARD: Final = timedelta(minutes=5)
+"""So long after its window a fragment is in a clip, if the archive is well."""
 MOST_TOLD: Final = 20_000
 TOTAL_SECONDS: Final = 300.0
 """How long it is believed how large the whole store is: that is a listing of all of it."""
@@ -68,6 +70,8 @@ class _Camera:
     seen: list[Kept] = field(default_factory=list)
     """What there was at the last look, each with the time since when it is stored."""
     confirmation: Confirmation | None = None
+    allowed: tuple[float, float] = (float("-inf"), float("inf"))
+    """By which look at the whole store, and how many bytes."""
     quiet: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By epoch: its newest fragment, and since when (monotonic) it is that."""
 
@@ -87,6 +91,7 @@ class BucketJanitor:
         """What goes unarchived is told to `expired`."""
         self._expired = expired
         self._settings = settings.frames
+        self._clip = timedelta(seconds=settings.archive.clip_seconds)
         self._configured = {camera.id for camera in settings.cameras}
         self._frames = frames
         self._store = store
@@ -121,6 +126,7 @@ class BucketJanitor:
         """One look at each camera, as long as the store answers."""
         mine = set(self.cameras)
         try:
+            self._measure()
             forgotten = set(self._frames.cameras()) - self._configured
             self._cameras = {
                 camera: self._cameras.get(camera) or _Camera() for camera in mine | forgotten
@@ -151,8 +157,8 @@ class BucketJanitor:
 
     @property
     def bytes(self) -> int:
-        """Of the cameras that were cleaned last."""
-        return sum(each.bytes for known in self._cameras.values() for each in known.seen)
+        """Of the whole store, other workers' cameras too; some minutes old."""
+        return self._total[1]
 
     def kept(self, camera: str) -> list[Kept]:
         """What a camera had at the last look, before it was cleaned. From any thread."""
@@ -163,7 +169,9 @@ class BucketJanitor:
         """One turn for a camera. Raises StoreUnavailable, OSError."""
         known = self._cameras.setdefault(camera, _Camera())
         if known.confirmation is None:
-            known.confirmation = Confirmation(self._settings.words, self._store, self._log)
+            known.confirmation = Confirmation(
+                self._settings.words, self._store, self._log, self._clip + UNHEARD
+            )
         now = self._clock.now()
         epochs = self._look(camera)
         newest = max((epoch.newest_at for epoch in epochs.values()), default=now)
@@ -177,7 +185,7 @@ class BucketJanitor:
             now,
             keep_stored=timedelta(minutes=self._settings.keep_stored_minutes),
             retention=timedelta(hours=self._settings.retention_hours),
-            over_bytes=self._over_bytes(kept),
+            over_bytes=self._over_bytes(known),
         )
         for reason, fragments in chosen.items():
             self._delete(camera, known, reason, fragments)
@@ -185,17 +193,25 @@ class BucketJanitor:
         self._remove_ends(epochs, now)
         self._forget_words(camera, epochs)
 
-    def _over_bytes(self, kept: list[Kept]) -> float:
-        """A camera's part of what the whole store has too much, by its size."""
+    def _measure(self) -> None:
+        if self._clock.monotonic() - self._total[0] > TOTAL_SECONDS:
+            self._total = self._clock.monotonic(), self._frames.used_bytes()
+
+    def _over_bytes(self, known: _Camera) -> float:
+        """How much a camera has beyond its part of the quota, by its size.
+
+        The part is told anew by each look at the whole store, and holds until the next: what was
+        deleted since, here and by others, is not deleted again.
+        """
         quota_bytes = self._settings.quota_gib * GIB
-        own = sum(each.bytes for each in kept)
+        own = sum(each.bytes for each in known.seen)
+        looked_at, total = self._total
+        if known.allowed[0] != looked_at:
+            share = min(1.0, quota_bytes / max(total, own, 1))
+            known.allowed = looked_at, own * share if share < 1 else float("inf")
         if own * max(1, len(self._configured)) <= quota_bytes:
             return 0.0  # were all like this one, there would be room
-        looked_at, total = self._total
-        if self._clock.monotonic() - looked_at > TOTAL_SECONDS:
-            total = self._frames.used_bytes()
-            self._total = self._clock.monotonic(), total
-        return max(0.0, total - quota_bytes) * own / max(total, own, 1)
+        return max(0.0, own - known.allowed[1])
 
     def _look(self, camera: str) -> dict[str, _Epoch]:
         epochs: dict[str, _Epoch] = {}
@@ -231,13 +247,25 @@ class BucketJanitor:
     def _delete(self, camera: str, known: _Camera, reason: str, chosen: list[Kept]) -> None:
         if not chosen:
             return
-        unstored = [each for each in chosen if not each.stored]
-        with self._losses.noted(reason, unstored):
-            self._frames.remove_all(
-                fragment_path(each.camera, each.epoch, each.number) for each in chosen
+        unstored = self._in_no_clip(known, [each for each in chosen if not each.stored])
+        try:
+            self._losses.note(reason, unstored)
+        except OSError as error:  # deleting makes no room on the notes' disk
+            figures.UNCLEANED.labels(camera).inc()
+            self._log.error(
+                "nothing unarchived is deleted while it cannot be noted",
+                action="bucket.unnoted",
+                camera=camera,
+                reason=error.strerror,
             )
-            for each in chosen:
-                known.kept.pop((each.epoch, each.number), None)
+            chosen, unstored = sorted(set(chosen).difference(unstored)), []
+            if not chosen:
+                return
+        self._frames.remove_all(
+            fragment_path(each.camera, each.epoch, each.number) for each in chosen
+        )
+        for each in chosen:
+            known.kept.pop((each.epoch, each.number), None)
         self._expired.add(reason, unstored, self._clock.now())
         figures.DELETED.labels(reason).inc(len(chosen))
         tell = self._log.error if unstored else self._log.info
@@ -249,6 +277,16 @@ class BucketJanitor:
             count=len(chosen),
             not_known_to_be_stored=len(unstored),
         )
+
+    def _in_no_clip(self, known: _Camera, chosen: list[Kept]) -> list[Kept]:
+        """What people should hear of; all of them while the archive does not answer."""
+        if known.confirmation is None:
+            return chosen
+        try:
+            return known.confirmation.in_no_clip(chosen, self._clock.now())
+        except CradleError as error:
+            self._log.warning("not looked up", action="stored.wait", reason=str(error))
+            return chosen
 
     def _close_abandoned(self, camera: str, known: _Camera, epochs: dict[str, _Epoch]) -> None:
         now = self._clock.monotonic()

@@ -26,7 +26,7 @@ from ingest.timeline import TICKS, EpochOver, Timeline
 from shared.backoff import LONGEST_SECONDS, pause_seconds
 from shared.clock import Clock
 from shared.config import CameraSettings
-from shared.errors import CradleError, FrameStoreFailed, SourceFailed
+from shared.errors import CradleError, FrameStoreFailed, Misconfigured, SourceFailed
 from shared.framestore import FrameReader
 from shared.identity import new_epoch
 from shared.log import Log, redact
@@ -122,6 +122,8 @@ class Capture:
             except Frozen:
                 self._log.warning("capture ends", action="camera.frozen", reason=Frozen.__doc__)
                 return
+            except Misconfigured as error:
+                self._refused(str(error))
             except CradleError as error:
                 self._failed(str(error))
                 if isinstance(error, FrameStoreFailed):
@@ -148,7 +150,7 @@ class Capture:
     def run_once(self) -> None:
         """Carry packets until the source ends or the capture is stopped.
 
-        Raises SourceFailed, Frozen.
+        Raises SourceFailed, Frozen, Misconfigured if the camera's password is missing.
         """
         if not self._recovered:
             self._recover()
@@ -296,8 +298,21 @@ class Capture:
 
     def _failed(self, reason: str) -> None:
         reason = redact(reason)
-        figures.FAILURES.labels(self.camera.id).inc()
         self._log.warning("camera failed", action="camera.failed", reason=reason)
+        self._is_offline(reason)
+
+    def _refused(self, reason: str) -> None:
+        """Only a person can mend it, who starts the worker anew then: said once, not each time."""
+        if reason != self._offline:
+            self._log.error(
+                "camera is not recorded until its configuration is mended; all others are",
+                action="camera.misconfigured",
+                reason=reason,
+            )
+        self._is_offline(reason)
+
+    def _is_offline(self, reason: str) -> None:
+        figures.FAILURES.labels(self.camera.id).inc()
         self._tell_offline(reason)
         self.state = f"offline: {reason}"
 

@@ -5,13 +5,18 @@ So a word (`stored.py`) only says where to look: before it counts, the clips tha
 are looked up among the names in the bucket, once, with one listing for all that is new in an epoch.
 A fragment is stored since its clip's manifest was created there. What the bucket does not bear out
 is looked up again with the epoch's next word. With the store away nothing new is believed.
+
+Words about fragments in a bucket lie in the spool of whoever held the camera when they were said.
+So what is old and nobody has spoken of is looked up there as well: when its epoch is first met, and
+now and then.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from ingest import figures
 from ingest.shelf import Kept
@@ -21,19 +26,29 @@ from shared.errors import CradleError
 from shared.identity import ClipIdentity
 from shared.log import Log
 from shared.objectstore import ObjectStore
+from shared.ranges import Ranges
+
+UNHEARD_LOOKS: Final = timedelta(minutes=10)
+"""How often the clips of an epoch are looked for of which nobody has spoken."""
 
 
 @dataclass
 class _Epoch:
     heard_bytes: int = 0
     """So much of what was said has been looked up."""
+    unheard_at: datetime | None = None
+    """When it was last looked up what nobody has spoken of."""
     stored_at: dict[int, datetime] = field(default_factory=dict)
 
 
 class Confirmation:
     """What is known to be stored of one frame store. Used by one thread."""
 
-    def __init__(self, root: Path, store: ObjectStore, log: Log) -> None:
+    def __init__(
+        self, root: Path, store: ObjectStore, log: Log, unheard: timedelta | None = None
+    ) -> None:
+        """What is so old is looked up though nobody has spoken of it; without it, nothing is."""
+        self._unheard = unheard
         self._root = root
         self._store = store
         self._log = log
@@ -71,22 +86,36 @@ class Confirmation:
         camera, epoch = fragments[0].camera, fragments[0].epoch
         folder = self._root / camera / epoch
         heard_bytes = stored_bytes(folder)
-        if heard_bytes == known.heard_bytes:
-            return
-        words = read_stored(folder)
-        named = [
-            each
-            for each in fragments
-            if each.number in words and each.number not in known.stored_at
-        ]
-        if named:
-            found = self._in_clips(named[0], named[-1], now)
+        words = Ranges() if heard_bytes == known.heard_bytes else read_stored(folder)
+        unknown = [each for each in fragments if each.number not in known.stored_at]
+        named = [each for each in unknown if each.number in words]
+        unheard = self._unheard_of(known, unknown, now)
+        wanted = sorted({*named, *unheard})
+        if wanted:
+            found = self._in_clips(wanted[0], wanted[-1], now)
+            known.unheard_at = now if unheard else known.unheard_at
             there = known.stored_at | found
             known.stored_at = {
                 each.number: there[each.number] for each in fragments if each.number in there
             }
             self._report([each for each in named if each.number not in there])
         known.heard_bytes = heard_bytes
+
+    def _unheard_of(self, known: _Epoch, unknown: list[Kept], now: datetime) -> list[Kept]:
+        if self._unheard is None:
+            return []
+        if known.unheard_at and timedelta() <= now - known.unheard_at < UNHEARD_LOOKS:
+            return []
+        return [each for each in unknown if now - each.starts_at > self._unheard]
+
+    def in_no_clip(self, fragments: Sequence[Kept], now: datetime) -> list[Kept]:
+        """Those that no clip in the bucket holds. Raises StoreUnavailable, BadMessage."""
+        found: list[Kept] = []
+        for _, group in groupby(sorted(fragments), key=lambda each: (each.camera, each.epoch)):
+            of_epoch = list(group)
+            there = self._in_clips(of_epoch[0], of_epoch[-1], now)
+            found += [each for each in of_epoch if each.number not in there]
+        return found
 
     def _in_clips(self, first: Kept, last: Kept, now: datetime) -> dict[int, datetime]:
         identity = ClipIdentity(

@@ -11,6 +11,10 @@ DAMAGED: Final = "damaged"
 RETENTION: Final = "retention"
 QUOTA: Final = "quota"
 """Why a fragment goes that no clip holds."""
+UNREADABLE: Final = "unreadable"
+SHORT: Final = "short"
+OTHER_BYTES: Final = "other-bytes"
+"""Why a fragment is left in the spool."""
 
 FRAMES = Counter("cradle_ingest_frames_total", "Video frames taken from the camera.", ["camera"])
 BYTES = Counter("cradle_ingest_bytes_total", "Bytes written to the frame store.", ["camera"])
@@ -42,6 +46,11 @@ UNREPORTED = Counter(
     ["camera"],
 )
 UPLOAD_FAILURES = Counter("cradle_ingest_upload_failures_total", "Uploads put off.", ["camera"])
+UPLOADS_REFUSED = Counter(
+    "cradle_ingest_uploads_refused_total",
+    "Fragments left in the spool: unreadable, short, or their key held other bytes.",
+    ["camera", "reason"],
+)
 DELETED = Counter("cradle_ingest_deleted_fragments_total", "Fragments deleted.", ["reason"])
 SPOOL_BYTES = Gauge("cradle_ingest_spool_bytes", "Bytes that wait for an upload.")
 SPOOL_QUOTA_BYTES = Gauge("cradle_ingest_spool_quota_bytes", "Their limit: `frames.spool_gib`.")
@@ -57,7 +66,7 @@ DISK_SIZE_BYTES = Gauge("cradle_ingest_frame_store_disk_size_bytes", "Size of it
 SURVIVED = Counter(
     "cradle_ingest_survived_faults_total", "Faults of ours that a loop went on after.", ["loop"]
 )
-for _loop in ("session", "janitor", "index", "recovery"):
+for _loop in ("session", "janitor", "bucket janitor", "uploads", "elsewhere", "index", "recovery"):
     SURVIVED.labels(_loop)
 
 
@@ -68,8 +77,16 @@ def begin(camera: str) -> None:
     """
     for counter in (FAILURES, UNSENT_BATCHES, NOT_BORNE_OUT, UNCLEANED, UNREPORTED, CORRUPT):
         counter.labels(camera)
+    SAMPLES.labels(camera)
     for reason in (RETENTION, QUOTA):
         EXPIRED.labels(camera, reason)
     for reason in (BEFORE_KEY_FRAME, OUT_OF_PLACE, DAMAGED):
         DROPPED.labels(camera, reason)
     ONLINE.labels(camera).set(0)
+
+
+def begin_uploads(camera: str) -> None:
+    """As `begin`, of a camera that the spool holds something of."""
+    UPLOAD_FAILURES.labels(camera)
+    for reason in (UNREADABLE, SHORT, OTHER_BYTES):
+        UPLOADS_REFUSED.labels(camera, reason)

@@ -13,7 +13,7 @@ camera whose folder cannot be read leaves the others cleaned.
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,8 +55,13 @@ class Janitor:
         clock: Clock,
         log: Log,
         bucket: BucketFrames | None = None,
+        wake: Callable[[str], None] = lambda _camera: None,
     ) -> None:
-        """`bucket` is the frame store, if the folder is only its spool."""
+        """`bucket` is the frame store, if the folder is only its spool.
+
+        `wake` is called for each camera that has something there, now and then.
+        """
+        self._wake = wake
         self._settings = settings.frames
         self._configured = {camera.id for camera in settings.cameras}
         self._root = settings.frames.root
@@ -114,6 +119,8 @@ class Janitor:
         if self.bucket is not None:  # who else holds a camera does not see this disk
             self.bucket.cameras = self.cameras
             mine = {*mine, *FrameReader(self._root).cameras()}
+            for camera in mine:  # what was closed for a dead writer, nobody else speaks of
+                self._wake(camera)
         self._shelves = {
             camera: self._shelves.get(camera)
             or Shelf(self._root, camera, is_spool=self.bucket is not None)

@@ -60,21 +60,26 @@ class Losses:
     def __init__(
         self, root: Path, store: ObjectStore, log: Log, frames: Sequence[FrameStore] = ()
     ) -> None:
-        """A fragment is still there if it is in `root`, or in one of `frames`."""
+        """A fragment is still there if it is in `root`, or in one of the buckets `frames`."""
         self._root = root
-        self._frames = (FrameReader(root), *frames)
+        self._frames = frames
         self._store = store
         self._log = log
         self._unwritten: list[Note] = []
 
+    def note(self, reason: str, fragments: Sequence[Kept]) -> None:
+        """Note the loss of `fragments`, before they are deleted. Raises OSError: none may be."""
+        for note in _notes(reason, fragments):
+            self._write(note)
+
     @contextmanager
     def noted(self, reason: str, fragments: Sequence[Kept]) -> Iterator[None]:
-        """Note the loss of `fragments`, which are deleted within."""
+        """Note the loss of `fragments`, which are deleted within, from the notes' own disk."""
         self._unwritten += _notes(reason, fragments)
         with suppress(OSError):  # on a full disk there is room for a note only afterwards
-            self._write()
+            self._write_all()
         yield
-        self._write()
+        self._write_all()
 
     def report(self, cameras: Collection[str]) -> None:
         """Turn the notes of these cameras into custody records, as far as the bucket answers."""
@@ -95,22 +100,25 @@ class Losses:
                     self._log.error("note unreadable", action="losses.unreadable", reason=error)
                     path.rename(path.with_suffix(".unreadable"))
 
-    def _write(self) -> None:
+    def _write_all(self) -> None:
         while self._unwritten:
-            note = self._unwritten[0]
-            path = self._root / note.camera / note.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                file.write(note.model_dump_json().encode())
-                file.flush()
-                os.fsync(file.fileno())  # before what it speaks of is deleted
-            os.replace(temporary, path)  # noqa: PTH105 - the word of the design, and of POSIX
+            self._write(self._unwritten[0])
             del self._unwritten[0]
+
+    def _write(self, note: Note) -> None:
+        path = self._root / note.camera / note.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            file.write(note.model_dump_json().encode())
+            file.flush()
+            os.fsync(file.fileno())  # before what it speaks of is deleted
+        os.replace(temporary, path)  # noqa: PTH105 - the word of the design, and of POSIX
 
     def _report(self, note: Note) -> None:
         """Raises StoreUnavailable, BadMessage."""
-        gone = [each for each in note.fragments if not self._is_there(note, each.number)]
+        there = self._there(note)
+        gone = [each for each in note.fragments if each.number not in there]
         committed = self._committed(note) if gone else Ranges()
         lost = [each for each in gone if each.number not in committed]
         for run in runs(lost):
@@ -136,9 +144,18 @@ class Losses:
                 reason=note.reason,
             )
 
-    def _is_there(self, note: Note, number: int) -> bool:
-        path = fragment_path(note.camera, note.epoch, number)
-        return any(frames.sizes([path]) != [None] for frames in self._frames)
+    def _there(self, note: Note) -> set[int]:
+        """Fragments of a note that are there all the same. Raises StoreUnavailable."""
+        paths = {
+            each.number: fragment_path(note.camera, note.epoch, each.number)
+            for each in note.fragments
+        }
+        sizes = FrameReader(self._root).sizes(list(paths.values()))
+        there = {number for number, size in zip(paths, sizes, strict=True) if size is not None}
+        for frames in self._frames:
+            names = frames.names(note.camera, note.epoch)  # one listing, however many they are
+            there |= {each for each, path in paths.items() if path.rpartition("/")[2] in names}
+        return there
 
     def _committed(self, note: Note) -> Ranges:
         """Fragments of the note's epoch that committed clips hold.

@@ -44,15 +44,15 @@ class Outbox:
         camera: str,
         clock: Clock,
         log: Log,
-        limit: Callable[[], Cursor] | None = None,
+        reaches: Callable[[Cursor], bool] | None = None,
         traces: FragmentTraces | None = None,
     ) -> None:
-        """`limit` says up to which place lines may be published; without it, all of them."""
+        """`reaches` says whether lines before a place may be published; without it, all may."""
         self._folder = root / camera
         self._camera = camera
         self._clock = clock
         self._log = log
-        self._limit = limit
+        self._reaches = reaches
         self._traces = traces
         self._lines = IndexLines(root, camera, clock, log)
         self._lock = threading.Lock()
@@ -147,7 +147,6 @@ class Outbox:
 
     def _next_lines(self, most: int) -> list[tuple[bytes, Cursor]]:
         found = self._lines.after(self._position, most)
-        if self._limit is None or not found:
+        if self._reaches is None:
             return found
-        limit = self._limit()
-        return [each for each in found if limit.reaches(each[1])]
+        return [each for each in found if self._reaches(each[1])]

@@ -4,6 +4,7 @@ It outlives sessions with the broker: `link` is set while there is one. Without 
 samples and events are dropped (live is never old); fragments and ends of epochs wait in the index
 on the disk for their outbox. A camera that is handed over has no outbox here any more: what its
 capture still closes is published by the next holder, or, if none came, when this worker stops.
+Where the frame store is a bucket the next holder does not see it, so the outbox stays.
 """
 
 import threading
@@ -24,6 +25,7 @@ from ingest.recording import BrokenEpoch, Outlets
 from ingest.remote import Remote
 from ingest.sampling import Sampler
 from ingest.traces import FragmentTraces
+from ingest.upload import LIVE_SECONDS
 from shared.config import CameraSettings
 from shared.errors import FrameStoreFailed, Misconfigured, Unavailable
 from shared.link import Link
@@ -36,8 +38,6 @@ STOP_SECONDS = 8.0
 GATHER_SECONDS = 3.0
 """Closed fragments are published this often, those of all cameras together: nobody waits for one,
 and a few at once cost every stage on their way little more than one."""
-LIVE_SECONDS = 10.0
-"""What was uploaded later than this after its end is no news."""
 TELL_SECONDS = 10.0
 """How each camera is, is told again this often."""
 
@@ -46,7 +46,10 @@ class Recorder:
     """Records cameras. Its public methods are for one thread."""
 
     def __init__(self, context: WorkerContext) -> None:
-        """Raises Misconfigured if the frame store cannot be made, or a password is missing."""
+        """Raises Misconfigured if the frame store cannot be made.
+
+        A camera whose password is missing is that camera's fault alone: its capture says so.
+        """
         self._context = context
         self._settings = context.settings
         self._log = context.log
@@ -66,7 +69,7 @@ class Recorder:
         """Cameras whose outbox must not wait for the next gathering."""
         self._spared: list[tuple[float, BrokenEpoch]] = []
         """Epochs that a leaver still writes, and when (monotonic) they are closed for it."""
-        self._check()
+        self._make_root()
         store = ObjectStore(self._settings.archive)
         place = self._settings.frames.bucket
         self._remote: Remote | None = None
@@ -74,8 +77,6 @@ class Recorder:
             self._remote = Remote(
                 self._settings, place, self._on_uploaded, context.clock, self._log
             )
-            for camera in self._remote.cameras():
-                self._outboxes[camera] = self._outbox(camera)
         self.departures = Departures(
             self._root,
             context.clock,
@@ -83,12 +84,11 @@ class Recorder:
             None if self._remote is None else self._remote.newest,
         )
         self._index = Index(self._root, self._on_line, context.clock, self._log)
-        self._janitor = Janitor(
-            self._settings,
-            store,
-            context.clock,
-            self._log,
-            None if self._remote is None else self._remote.frames,
+        parts = (self._settings, store, context.clock, self._log)
+        self._janitor = (
+            Janitor(*parts)
+            if self._remote is None
+            else Janitor(*parts, self._remote.frames, self._remote.uploads.wake)
         )
         self.pulse = Pulse(context.clock, self._settings.broker.heartbeat_seconds)
         self._surroundings = Surroundings(
@@ -104,21 +104,21 @@ class Recorder:
             log=self._log,
         )
 
-    def _check(self) -> None:
+    def _make_root(self) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
             raise Misconfigured(
                 f"frames.url: {self._root} cannot be made ({error.strerror})"
             ) from error
-        for camera in self._settings.cameras:
-            camera.password()
 
     def start(self) -> None:
-        """Start the threads that serve all captures."""
+        """Start the threads that serve all captures. Raises Unavailable: then `stop` is due."""
         for thread in (self._index, self._janitor, self.pulse, self._remote):
             if thread is not None:
                 thread.start()
+        for camera in () if self._remote is None else self._remote.cameras():
+            self._outboxes[camera] = self._outbox(camera)
 
     def turn(self) -> None:
         """To be called each turn of the main loop."""
@@ -170,9 +170,9 @@ class Recorder:
         return capture
 
     def _outbox(self, camera: str) -> Outbox:
-        limit = None if self._remote is None else partial(self._remote.uploads.cursor, camera)
+        reaches = None if self._remote is None else partial(self._remote.uploads.reaches, camera)
         clock, log = self._context.clock, self._log
-        return Outbox(self._root, camera, clock, log, limit, self._traces)
+        return Outbox(self._root, camera, clock, log, reaches, self._traces)
 
     def hand_over(self, camera: str, reason: str) -> bool:
         """Let a camera's capture record on while its seat is freed for another worker.
@@ -209,7 +209,8 @@ class Recorder:
         for camera, capture in captures.items():
             if not capture.join(max(0.0, deadline - self._context.clock.monotonic())):
                 self._log.warning("camera holds on", action="camera.stuck", camera=camera)
-            self._close_outbox(camera)
+            if self._remote is None:  # as when it is handed over
+                self._close_outbox(camera)
             self._forget(camera)
 
     def stop(self) -> None:

@@ -1,6 +1,7 @@
 """What an ingest has besides where its frame store is a bucket: spool, uploads, others' epochs."""
 
 from pathlib import Path
+from typing import Final
 
 from ingest.elsewhere import Elsewhere
 from ingest.spool import Spool
@@ -9,9 +10,13 @@ from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
 from shared.clock import Clock
 from shared.config import Settings
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, Unavailable
 from shared.framestore import FrameReader
 from shared.log import Log
+
+ANSWER_SECONDS: Final = 3.0
+"""So long an upload waits for its answer. It is sent once: a carrier that waited through several
+tries would hold up other cameras, and live would be over."""
 
 
 class Remote:
@@ -20,17 +25,24 @@ class Remote:
     def __init__(
         self, settings: Settings, place: BucketPlace, told: OnUploaded, clock: Clock, log: Log
     ) -> None:
-        """Closes what a dead worker left in the spool. Raises Misconfigured if there is none."""
+        """Closes what a dead worker left in the spool.
+
+        Raises Misconfigured if there is none, Unavailable if it cannot be read.
+        """
         self._root: Path = settings.frames.root
         try:
             self._spool = Spool(self._root, log)
             self._spool.take()
+        except Unavailable:
+            self._spool.close()  # whoever tries again is not alone with it otherwise
+            raise
         except OSError as error:
             raise Misconfigured(
                 f"frames.spool: {self._root} cannot be used ({error.strerror})"
             ) from error
         self.frames = BucketFrames(settings.archive, place)
-        self.uploads = Uploads(self._root, self.frames, told, clock, log)
+        self._hasty = BucketFrames(settings.archive, place, ANSWER_SECONDS, retries=0)
+        self.uploads = Uploads(self._root, self._hasty, told, clock, log)
         self._elsewhere = Elsewhere(self.frames, clock, log)
 
     def start(self) -> None:
@@ -50,3 +62,4 @@ class Remote:
         self._elsewhere.stop()
         self._spool.close()
         self.frames.close()
+        self._hasty.close()

@@ -1,9 +1,10 @@
 """What of one camera is on its way from the spool into the bucket; see `uploads.py`.
 
 Its lines are gone through in order, and each fragment is put whose file is there: a file that is
-not was uploaded before. An epoch without an end does not hold up a later one for ever; what still
-comes of it, once the disk lets it be closed, is carried from where it was left. A file that cannot
-be read is left alone after some tries, and counted.
+not was uploaded before. Before each line goes what has just been closed, and no more than that: so
+neither live nor the archive waits for the other. An epoch without an end does not hold up a later
+one for ever; what still comes of it, once the disk lets it be closed, is carried from where it was
+left. A file that cannot be read is left alone after some tries, and counted.
 """
 
 import os
@@ -15,11 +16,12 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
+from ingest import figures
 from ingest.lines import ALL, Cursor, IndexLines, write_cursor
 from shared import faults
 from shared.bucketframes import BucketFrames
 from shared.clock import Clock
-from shared.errors import AlreadyExists, BadMessage
+from shared.errors import AlreadyExists, BadMessage, CradleError
 from shared.framestore import INDEX_NAME
 from shared.log import Log
 from shared.messages import EpochEnd, Fragment, read_archive_message
@@ -31,15 +33,12 @@ AT_ONCE: Final = 20
 """Lines of one camera before the next camera has its turn."""
 MOST_FRESH: Final = 20
 """Fragments of one camera that may go before its older ones."""
+LIVE_SECONDS: Final = 10.0
+"""What is uploaded later than this after its end is no news."""
 TRIES: Final = 10
 """For a file that is there and cannot be read."""
 
 UPLOADED = Counter("cradle_ingest_uploads_total", "Fragments put into the bucket.", ["camera"])
-REFUSED = Counter(
-    "cradle_ingest_uploads_refused_total",
-    "Fragments left in the spool: unreadable, or their key held other bytes.",
-    ["camera", "reason"],
-)
 SECONDS = Histogram(
     "cradle_ingest_upload_seconds",
     "From a fragment's turn to its place in the bucket.",
@@ -59,6 +58,7 @@ class Upload:
         clock: Clock,
         log: Log,
     ) -> None:
+        figures.begin_uploads(camera)
         self._root = root
         self._camera = camera
         self._frames = frames
@@ -69,8 +69,9 @@ class Upload:
         self.cursor = self._saved = self._lines.load(CURSOR_NAME)
         self._next = self._lines.count(self.cursor)
         """Number of the fragment that comes next in the cursor's epoch."""
-        self._behind = dict.fromkeys(self._lines.older(self.cursor), 0)
-        """Epochs that were passed over, or that an earlier run was through with, and how far."""
+        self._behind: dict[str, int] | None = None
+        """Epochs that were passed over, or that an earlier run was through with, and how far; None
+        before the first look."""
         self._carried: dict[str, None] = {}
         """Paths of what lies in the bucket and still in the spool."""
         self._tries: tuple[str, int] = ("", 0)
@@ -82,6 +83,15 @@ class Upload:
         self.busy = False
         self.tidy_at: float | None = None
 
+    def reaches(self, place: Cursor) -> bool:
+        """Whether all that lies before a place is in the bucket. From any thread."""
+        cursor = self.cursor  # before what lies behind it: an epoch is noted first, then passed
+        behind = self._behind
+        if behind is None:
+            return False
+        offset = behind.get(place.epoch)
+        return (cursor if offset is None else Cursor(place.epoch, offset)).reaches(place)
+
     def wants_its_turn(self, now: float) -> bool:
         """Something waits, and no pause does."""
         if self.due and now >= self.not_before:
@@ -90,26 +100,35 @@ class Upload:
 
     def carry(self) -> bool:
         """Upload a handful; whether there may be more. Raises CradleError, OSError."""
-        while fresh := self._take_fresh():
-            self._put(fresh, self._early_from(fresh))
+        behind = self._behind
+        if behind is None:
+            behind = self._behind = dict.fromkeys(self._lines.older(self.cursor), 0)
+        self._put_fresh()
         found = self._lines.after(self.cursor, AT_ONCE)
         if found and found[0][1].epoch != self.cursor.epoch:
             if self.cursor.epoch and self.cursor.offset != ALL:
-                self._behind[self.cursor.epoch] = self.cursor.offset
-            self._next = 0
+                behind[self.cursor.epoch] = self.cursor.offset
+            self.cursor, self._next = Cursor(found[0][1].epoch, 0), 0
         for line, after in found:
             self._carry_line(line)
             self.cursor = after
             self._next += 1
-        for epoch in list(self._behind):
-            self._carry_behind(epoch)
+        found_behind = [self._carry_behind(epoch, behind) for epoch in list(behind)]
         self._tidy_in_time()
-        return bool(found)
+        return bool(found) or any(found_behind)
 
-    def _take_fresh(self) -> Fragment | None:
-        with suppress(IndexError):
-            return self.fresh.popleft()
-        return None
+    def _put_fresh(self) -> None:
+        """What has just been closed; not what is closed meanwhile, else the others never come."""
+        for _ in range(len(self.fresh)):
+            record = self.fresh.popleft()
+            if (self._clock.now() - record.ends_at).total_seconds() >= LIVE_SECONDS:
+                continue  # it comes with the others
+            try:
+                self._put(record, self._early_from(record))
+            except CradleError:
+                if len(self.fresh) < MOST_FRESH:
+                    self.fresh.appendleft(record)
+                raise
 
     def _early_from(self, record: Fragment) -> int | None:
         """The first number that is not in the bucket yet, if there is one before this."""
@@ -117,6 +136,7 @@ class Upload:
         return first if first < record.fragment else None
 
     def _carry_line(self, line: bytes) -> None:
+        self._put_fresh()  # live waits for no more than one of these
         try:
             record = read_archive_message(line)
         except BadMessage as error:
@@ -132,16 +152,18 @@ class Upload:
             self._frames.put_end(record)
             self._told(record)
 
-    def _carry_behind(self, epoch: str) -> None:
-        place = Cursor(epoch, self._behind[epoch])
-        for line, after in self._lines.within(place, AT_ONCE):
+    def _carry_behind(self, epoch: str, behind: dict[str, int]) -> bool:
+        """Whether there may be more."""
+        found = self._lines.within(Cursor(epoch, behind[epoch]), AT_ONCE)
+        for line, after in found:
             self._carry_line(line)
-            self._behind[epoch] = after.offset
+            behind[epoch] = after.offset
             if after.offset == ALL:
-                del self._behind[epoch]
-                return
+                del behind[epoch]
+                return False
         if not (self._root / self._camera / epoch).is_dir():
-            self._behind.pop(epoch, None)
+            behind.pop(epoch, None)
+        return bool(found)
 
     def _put(self, record: Fragment, early_from: int | None) -> None:
         if record.path in self._carried:
@@ -154,7 +176,7 @@ class Upload:
         try:
             self._frames.put(record, data, early_from)
         except AlreadyExists as error:  # nobody overwrites: the file stays for a person to look at
-            self._refuse(record, "other-bytes", str(error))
+            self._refuse(record, figures.OTHER_BYTES, str(error))
             return
         faults.point("ingest.after-upload")
         self._carried[record.path] = None
@@ -175,12 +197,15 @@ class Upload:
             self._tries = record.path, count + 1 if path == record.path else 1
             if self._tries[1] < TRIES:
                 raise
-            self._refuse(record, "unreadable", str(error.strerror))
+            self._refuse(record, figures.UNREADABLE, str(error.strerror))
             return None
-        return data if len(data) == record.bytes else data[: record.bytes]
+        if len(data) < record.bytes:  # under a line that denies it, nobody could read it
+            self._refuse(record, figures.SHORT, f"{len(data)} of {record.bytes} bytes are there")
+            return None
+        return data[: record.bytes]
 
     def _refuse(self, record: Fragment, kind: str, reason: str) -> None:
-        REFUSED.labels(record.camera, kind).inc()
+        figures.UPLOADS_REFUSED.labels(record.camera, kind).inc()
         self._log.error(
             "fragment left in the spool",
             action="upload.refused",

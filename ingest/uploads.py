@@ -4,7 +4,7 @@ With `frames.url: s3://...` ingest records into a folder of its own as it always
 may be away, and what a killed ingest has written is closed by the next on the same folder. A
 fragment's index line wakes its camera here: the fragment is stored with its line as metadata, and
 only then is anybody told. A cursor beside the index says how far this has come; the outbox
-publishes nothing that lies behind it. What has just been closed goes before what has gathered,
+publishes nothing that it has not reached. What has just been closed goes before what has gathered,
 since live waits for it, and is marked as early: the archive takes it up in its order. Files go a
 little later, when the index that names them is on the disk too. What lies in the spool of cameras
 that others hold now is carried as well: identity makes it harmless.
@@ -82,10 +82,10 @@ class Uploads:
                 self._of(record.camera).fresh.append(record)
             self.wake(record.camera)
 
-    def cursor(self, camera: str) -> Cursor:
-        """The place up to which everything of a camera lies in the bucket."""
+    def reaches(self, camera: str, place: Cursor) -> bool:
+        """Whether all of a camera that lies before a place is in the bucket."""
         with self._changed:
-            return self._of(camera).cursor
+            return self._of(camera).reaches(place)
 
     @property
     def trouble(self) -> str | None:
@@ -119,6 +119,7 @@ class Uploads:
         if found is None:
             found = Upload(self._root, camera, self._frames, self._tell, self._clock, self._log)
             self._cameras[camera] = found
+            self._changed.notify()  # it is due
         return found
 
     # -- the threads --------------------------------------------------------------------------
@@ -165,7 +166,6 @@ class Uploads:
             if failed is None:
                 del self._failed[name]
             else:
-                camera.fresh.clear()  # they come with the others
                 pause = pause_seconds(camera.failures, LONGEST_PAUSE_SECONDS)
                 camera.not_before = self._clock.monotonic() + pause
             self._changed.notify_all()

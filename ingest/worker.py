@@ -121,11 +121,12 @@ class IngestWorker:
     def run_once(self, stop: threading.Event) -> None:
         """Record until `stop`, through as many sessions with the broker as it takes.
 
-        Raises Misconfigured if there is something that only a person can mend.
+        Raises Misconfigured if there is something that only a person can mend, Unavailable if the
+        spool cannot be read.
         """
         recorder = Recorder(self._context)
-        recorder.start()
         try:
+            recorder.start()
             self._sessions(recorder, stop)
         finally:
             recorder.stop()

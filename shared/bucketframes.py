@@ -14,12 +14,12 @@ import base64
 import os
 import re
 import threading
-from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings, Settings
@@ -38,6 +38,8 @@ from shared.identity import CAMERA_PATTERN, EPOCH_PATTERN, fragment_path
 from shared.messages import MAX_FRAGMENT_BYTES, EpochEnd, Fragment, read_archive_message
 from shared.objectstore import ObjectStore, StoredObject
 
+Asked = TypeVar("Asked")
+
 RECORD: Final = "record"
 """Name of the metadata; S3 allows 2 kB of it, a fragment's line has some 500 bytes."""
 READ_SECONDS: Final = 10.0
@@ -48,9 +50,6 @@ LOOKERS: Final = 8
 """Records that are asked for at once."""
 PORTION: Final = 4 * LOOKERS
 """What is handed to them at once: at an exit no more must be worked off."""
-KEPT_FRAGMENTS: Final = 8
-KEPT_BYTES: Final = 64 * 1024 * 1024
-"""A fragment is fetched whole and goes into a pipe bit by bit: so much is kept meanwhile."""
 _END = re.compile(r"end-(?P<fragments>\d{6,7})\.json", re.ASCII)
 _FRAGMENT = re.compile(r"(?P<number>\d{6,7})\.ts", re.ASCII)
 _END_BYTES: Final = 4096
@@ -77,11 +76,11 @@ class BucketFrames:
             named="frames.url",
             pool=pool,
             part_bytes=MAX_FRAGMENT_BYTES,  # nobody aborts what a kill leaves of an upload in parts
+            looks_after_silence=False,  # what was not answered is put again
         )
-        self._most_kept = max(KEPT_FRAGMENTS, archive.conversions + 2)
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="records")
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._copied = threading.local()
+        """Of each thread: the fragment that it copies, which goes into a pipe bit by bit."""
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -101,22 +100,19 @@ class BucketFrames:
 
     def copy_to(self, path: str, offset: int, length: int, out_fd: int) -> int:
         """As `FrameStore` says."""
-        data = self._whole(path, offset + length)
-        return os.write(out_fd, memoryview(data)[offset : offset + length])
+        data = self._whole(path)
+        if len(data) < offset + length:
+            raise BadFragment(f"{path} is shorter than {offset + length} bytes")
+        written = os.write(out_fd, memoryview(data)[offset : offset + length])
+        if offset + written == len(data):
+            del self._copied.fragment
+        return written
 
-    def _whole(self, path: str, least_bytes: int) -> bytes:
-        with self._lock:
-            data = self._kept.get(path)
-        if data is None:
+    def _whole(self, path: str) -> bytes:
+        kept_path, data = getattr(self._copied, "fragment", ("", b""))
+        if kept_path != path:
             data = self.fetch(path)
-            with self._lock:
-                self._kept[path] = data
-                while len(self._kept) > self._most_kept or (
-                    len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES
-                ):
-                    self._kept.popitem(last=False)
-        if len(data) < least_bytes:
-            raise BadFragment(f"{path} is shorter than {least_bytes} bytes")
+            self._copied.fragment = path, data
         return data
 
     def fetch(self, path: str) -> bytes:
@@ -129,18 +125,25 @@ class BucketFrames:
         return data
 
     def sizes(self, paths: Sequence[str]) -> list[int | None]:
-        """As `FrameStore` says. One listing, however many there are."""
+        """As `FrameStore` says. One listing, however many there are, and a request for each that it
+        does not show: some stores' listings are late."""
         for path in paths:
             check_path(path)
-        there: dict[str, int] = {}
+        there: dict[str, int | None] = {}
+        if len(paths) == 1:
+            return [self._size(paths[0])]
         with _patience():
-            if len(paths) == 1:
-                found = self.store.stat(self._prefix + paths[0])
-                return [None if found is None else found.bytes]
             for folder in {path.rpartition("/")[0] for path in paths}:
                 listed = self.store.list(f"{self._prefix}{folder}/")
-                there |= {each.key: each.bytes for each in listed}
-        return [there.get(self._prefix + path) for path in paths]
+                there |= {each.key.removeprefix(self._prefix): each.bytes for each in listed}
+        unseen = [path for path in paths if path not in there]
+        there |= zip(unseen, self._ask(self._size, unseen), strict=True)
+        return [there[path] for path in paths]
+
+    def _size(self, path: str) -> int | None:
+        with _patience():
+            found = self.store.stat(self._prefix + path)
+        return None if found is None else found.bytes
 
     def cameras(self) -> list[str]:
         """As `FrameStore` says."""
@@ -157,20 +160,37 @@ class BucketFrames:
         with _patience():
             return frozenset(each.key.rpartition("/")[2] for each in self._list(camera, epoch))
 
-    def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
+    def closed(
+        self,
+        camera: str,
+        epoch: str,
+        known: Container[int] = (),
+        *,
+        since: datetime | None = None,
+        most: int | None = None,
+    ) -> EpochIndex:
         """As `FrameStore` says."""
+        if most == 0:
+            return EpochIndex((), None, 0, torn=False)
         names = self.names(camera, epoch)
         numbers = sorted(number for name in names if (number := fragment_number(name)) is not None)
         wanted = [number for number in numbers if number not in known]
         described = self._describe(fragment_path(camera, epoch, each) for each in wanted)
         there = set(numbers)
+        end = self._end(camera, epoch, names)
+        last = 0 if end is None else end.fragments
+        told = (
+            record
+            for record, early in described
+            if record.fragment < last  # what is not there by now is not waited for
+            or all(each in there or each in known for each in range(early, record.fragment))
+        )
+        if since is not None:
+            told = (record for record in told if record.ends_at >= since)
+        fragments = tuple(islice(told, most))
         return EpochIndex(
-            fragments=tuple(
-                record
-                for record, early in described
-                if all(each in there or each in known for each in range(early, record.fragment))
-            ),
-            end=self._end(camera, epoch, names),
+            fragments=fragments,
+            end=None if len(fragments) == most else end,
             bytes=0,
             torn=False,
             apart=frozenset(numbers).difference(wanted),
@@ -183,9 +203,13 @@ class BucketFrames:
 
     def _describe(self, paths: Iterable[str]) -> Iterator[tuple[Fragment, int]]:
         """Each with the first number that had to come before it."""
+        return (each for each in self._ask(self._record, paths) if each is not None)
+
+    def _ask(self, ask: Callable[[str], Asked], paths: Iterable[str]) -> Iterator[Asked]:
+        """The answers, in order; of no more than are wanted and a portion."""
         rest = iter(paths)
         while portion := list(islice(rest, PORTION)):
-            yield from (each for each in self._lookers.map(self._record, portion) if each)
+            yield from self._lookers.map(ask, portion)
 
     def _record(self, path: str) -> tuple[Fragment, int] | None:
         with _patience():
@@ -236,8 +260,8 @@ class BucketFrames:
         """Store a fragment; with it, it is closed. It may be there already.
 
         It is `early_from` where fragments from that number on are to come before it: it can be
-        read at once, and is in the index when those are there. Raises AlreadyExists if other bytes
-        are, StoreUnavailable, Misconfigured.
+        read at once, and is in the index when those are there, or an end says that it is of the
+        epoch. Raises AlreadyExists if other bytes are there, StoreUnavailable, Misconfigured.
         """
         early = {} if early_from is None else {EARLY: str(early_from)}
         self.store.create_bytes(

@@ -42,6 +42,8 @@ Polygon = Annotated[list[Point], Field(min_length=3)]
 
 LAWFUL_RETENTION_DAYS = 60
 """Korea's Child Care Act: footage of childcare rooms is kept for 60 days."""
+LATE_SECONDS = 3600.0
+"""From a fragment's age at which all janitors delete it to their word of it in the bucket."""
 
 
 class BrokerSettings(Section):
@@ -111,6 +113,12 @@ class FrameSettings(Section):
     def root(self) -> Path:
         """The folder that ingest writes to: the store itself, or its spool."""
         return file_path(self.url) if self.bucket is None else file_path(self.spool) / "frames"
+
+    @property
+    def awaited_seconds(self) -> float:
+        """How long after its capture a fragment may still come: until the janitor on the host that
+        has it has deleted it, and has said so."""
+        return self.retention_hours * 3600 + LATE_SECONDS
 
     @property
     def words(self) -> Path:

@@ -109,6 +109,25 @@ class FragmentsLost(Record):
         return f"{self.epoch}_{self.first:06d}-{self.last:06d}_lost"
 
 
+class FragmentsFound(Record):
+    """Fragments that a record calls lost, and that a clip holds after all."""
+
+    kind: Literal["fragments-found"] = "fragments-found"
+    epoch: EpochId = Field(description="Epoch id.")
+    first: FragmentNumber = Field(description="First fragment.")
+    last: FragmentNumber = Field(description="Last fragment, included.")
+    starts_at: AwareDatetime = Field(description="Of the record that was not true, UTC.")
+    corrects: str = Field(description="Key of the record that was not true.")
+
+    @property
+    def _when(self) -> datetime:
+        return self.starts_at
+
+    @property
+    def _what(self) -> str:
+        return f"{self.epoch}_{self.first:06d}-{self.last:06d}_found"
+
+
 class EmptyWindow(Record):
     """A wall-clock slot in which nothing was captured."""
 
@@ -126,7 +145,7 @@ class EmptyWindow(Record):
         return "window"
 
 
-CustodyRecord = EpochBegun | EpochEnded | FragmentsLost | EmptyWindow
+CustodyRecord = EpochBegun | EpochEnded | FragmentsLost | FragmentsFound | EmptyWindow
 
 _custody = TypeAdapter[CustodyRecord](Annotated[CustodyRecord, Field(discriminator="kind")])
 

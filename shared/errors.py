@@ -72,3 +72,11 @@ class SeatTaken(Refused):
 
 class AlreadyExists(Refused):
     """The object store holds this key already; create-only writes never replace."""
+
+
+class NoSuchKey(Refused):
+    """The object store holds nothing under this key."""
+
+
+class Overtaken(Refused):
+    """Somebody else has written this object since it was last read or written here."""

@@ -16,6 +16,7 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -88,10 +89,19 @@ class FrameStore(FragmentReader, Protocol):
         """Names of what is there of an epoch. Raises Unavailable if this is not certain."""
         ...
 
-    def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
+    def closed(
+        self,
+        camera: str,
+        epoch: str,
+        known: Container[int] = (),
+        *,
+        since: datetime | None = None,
+        most: int | None = None,
+    ) -> EpochIndex:
         """What is closed of an epoch. Fragments in `known` may be left out, and are then `apart`.
 
-        Raises Unavailable.
+        Those that ended before `since` may be left out, and, where each costs a request, all
+        behind the first `most`: then the end is left out, too. Raises Unavailable.
         """
         ...
 
@@ -189,7 +199,15 @@ class FrameReader:
         """As `FrameStore` says."""
         return store_bytes(self._root)
 
-    def closed(self, camera: str, epoch: str, known: Container[int] = ()) -> EpochIndex:
+    def closed(
+        self,
+        camera: str,
+        epoch: str,
+        known: Container[int] = (),
+        *,
+        since: datetime | None = None,
+        most: int | None = None,
+    ) -> EpochIndex:
         """The index of an epoch, whole; empty if it has none yet. Raises Unavailable."""
         try:
             data = (self._root / camera / epoch / INDEX_NAME).read_bytes()

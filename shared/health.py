@@ -11,7 +11,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from shared.clock import Clock
 from shared.errors import Misconfigured
@@ -19,6 +24,11 @@ from shared.errors import Misconfigured
 FRESH_SECONDS = 20.0
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+LAST_TURN = Gauge(
+    "cradle_worker_last_turn_seconds",
+    "For how long the worker's loop has not turned: /metrics answers though it hangs.",
+)
 
 
 class Turning(Protocol):
@@ -70,10 +80,15 @@ class Health:
             states[subject] = state
         self._states = states  # replaced whole: readers on the other thread need no lock
 
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long one of the loops has not turned."""
+        ages = (each.stuck_seconds for each in self._others)
+        return max(0.0, self._clock.monotonic() - self._last, *ages)
+
     def answer(self) -> tuple[int, dict[str, Any]]:
         """Status code and body of /healthz."""
-        ages = (each.stuck_seconds for each in self._others)
-        age = max(0.0, self._clock.monotonic() - self._last, *ages)
+        age = self.stuck_seconds
         alive = age <= FRESH_SECONDS
         body = {"alive": alive, "last_turn_seconds": round(age, 1), "states": self._states}
         return (200 if alive else 503), body
@@ -87,6 +102,7 @@ class Health:
                 f"metrics.port: {host}:{port} cannot be listened on ({error.strerror}); "
                 "choose another port"
             ) from error
+        LAST_TURN.set_function(lambda: self.stuck_seconds)
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         return int(server.server_address[1])
 

@@ -32,7 +32,14 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 
 from shared.config import ArchiveSettings
 from shared.createonly import CreateOnlyPool, ImpatientPool
-from shared.errors import AlreadyExists, CradleError, Misconfigured, Refused, StoreUnavailable
+from shared.errors import (
+    AlreadyExists,
+    CradleError,
+    Misconfigured,
+    NoSuchKey,
+    Refused,
+    StoreUnavailable,
+)
 
 PART_BYTES: Final = 5 * 1024 * 1024
 """What is larger is uploaded in parts of this size."""
@@ -55,12 +62,8 @@ class StoredObject:
     """User metadata, names in lower case; only `stat` fills it."""
 
 
-class _NoSuchKey(Refused):
-    """There is no such object."""
-
-
 _MEANINGS: Final[tuple[tuple[set[str], type[CradleError], str], ...]] = (
-    ({"NoSuchKey", "NoSuchObject"}, _NoSuchKey, "{key}: no such object"),
+    ({"NoSuchKey", "NoSuchObject"}, NoSuchKey, "{key}: no such object"),
     ({"PreconditionFailed"}, AlreadyExists, "{key} is there already"),
     ({"InvalidRange"}, Refused, "{key}: is shorter"),
     (
@@ -98,11 +101,14 @@ class ObjectStore:
         named: str = "archive.bucket",
         pool: ImpatientPool | None = None,
         part_bytes: int = PART_BYTES,
+        looks_after_silence: bool = True,
     ) -> None:
         """Connects to nothing yet. Raises Misconfigured.
 
         `bucket` is another one than the archive's, which the configuration names in `named`. What
-        is larger than `part_bytes` goes in parts, which may be left over.
+        is larger than `part_bytes` goes in parts, which may be left over. With
+        `looks_after_silence` a write that was not answered ends with a look at what it did; who
+        writes again in any case finds out by that.
         """
         for name, value in (
             ("access_key", settings.access_key),
@@ -115,6 +121,7 @@ class ObjectStore:
         self._bucket = bucket or settings.bucket
         self._named = named
         self._part_bytes = part_bytes
+        self._looks_after_silence = looks_after_silence
         try:
             self._client = Minio(
                 parts.netloc,
@@ -202,16 +209,14 @@ class ObjectStore:
     def read(self, key: str, limit_bytes: int = 16 * 1024 * 1024) -> bytes | None:
         """The content of a small object; None if there is none. Raises Refused over the limit."""
         data = self._content(key, limit_bytes)
-        if data is not None and len(data) > limit_bytes:
-            raise Refused(f"{key}: is larger than {limit_bytes} bytes")
-        return data
+        return None if data is None else within(limit_bytes, key, data)
 
     def stat(self, key: str) -> StoredObject | None:
         """Size, time and metadata of an object; None if there is none."""
         try:
             with self._translated():
                 found = self._client.stat_object(self._bucket, key)
-        except _NoSuchKey:
+        except NoSuchKey:
             return None
         headers = {name.lower(): value for name, value in (found.metadata or {}).items()}
         return StoredObject(
@@ -261,7 +266,7 @@ class ObjectStore:
                 ) as response,
             ):
                 return response.read(length)
-        except _NoSuchKey:
+        except NoSuchKey:
             return None
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
@@ -361,7 +366,11 @@ class ObjectStore:
             if result.etag or size <= self._part_bytes:
                 return True
             failure: CradleError = StoreUnavailable(f"{self._where} did not complete {key}")
-        except (AlreadyExists, StoreUnavailable) as error:
+        except AlreadyExists as error:
+            failure = error
+        except StoreUnavailable as error:
+            if not self._looks_after_silence:
+                raise
             failure = error
         same = is_same()
         if same is None:
@@ -378,7 +387,7 @@ class ObjectStore:
                 closing(self._client.get_object(self._bucket, key)) as response,
             ):
                 return response.read(limit_bytes + 1)
-        except _NoSuchKey:
+        except NoSuchKey:
             return None
 
     @contextmanager
@@ -418,6 +427,13 @@ class ObjectStore:
                 )
         # Also 409, two writers of one key at the same time: the answer is to try again.
         return StoreUnavailable(f"{self._where} answered {code}: {error.message}")
+
+
+def within(limit_bytes: int, key: str, data: bytes) -> bytes:
+    """The same content. Raises Refused if it is larger."""
+    if len(data) > limit_bytes:
+        raise Refused(f"{key}: is larger than {limit_bytes} bytes")
+    return data
 
 
 def _why(error: MaxRetryError) -> str:

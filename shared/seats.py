@@ -78,7 +78,7 @@ class Seats:
     ) -> None:
         self._link = link
         self._presence_queue = presence_queue(stage)
-        self._vacancies = Vacancies(stage)
+        self._vacancies = Vacancies(stage, len(cameras))
         self._cameras = list(cameras)
         self._queue_of = queue_of
         self._take = take

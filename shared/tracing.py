@@ -246,12 +246,13 @@ def start(
 ) -> Tracer | None:
     """The worker's tracer; None, and nothing is imported, unless it is configured.
 
-    Rooms are recorded without it too: where its packages are missing the log says so.
+    Rooms are recorded without it too: where it cannot be had the log says so.
     """
     if settings.endpoint is None:
         return None
     try:
         export = importlib.import_module("shared.spanexport")
+        sink: SpanSink = export.SpanExport(settings, stage, worker, log)
     except ImportError as error:
         log.warning(
             "nothing is traced: the packages for it are not installed (cradle[tracing])",
@@ -259,5 +260,11 @@ def start(
             reason=str(error),
         )
         return None
-    sink: SpanSink = export.SpanExport(settings, stage, worker, log)
+    except Exception as error:  # OTEL_... variables are read by the library, which may refuse them
+        log.warning(
+            "nothing is traced: the exporter does not start; see the variables OTEL_...",
+            action="tracing.unusable",
+            reason=f"{type(error).__name__}: {error}",
+        )
+        return None
     return Tracer(settings.sample_ratio, sink, clock)

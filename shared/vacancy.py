@@ -2,7 +2,8 @@
 
 Seats looks at cameras anyway when it wants one, and now and then at all that it does not hold; what
 it finds it says here. Each worker of a stage serves its own view, so a dashboard takes the largest
-of `unowned`, and the sum of `held`. A new session with the broker begins with an empty view.
+of `unowned`, and the sum of `held`; of `configured` all say the same. A new session with the broker
+begins with an empty view.
 """
 
 from collections.abc import Collection
@@ -12,6 +13,11 @@ from prometheus_client import Gauge
 from shared.messages import Stage
 
 HELD = Gauge("cradle_seats_held_cameras", "Cameras whose seat this worker has.", ["stage"])
+CONFIGURED = Gauge(
+    "cradle_seats_configured_cameras",
+    "Cameras of the configuration, whoever has them; the same while the broker is away.",
+    ["stage"],
+)
 UNOWNED = Gauge(
     "cradle_seats_unowned_cameras",
     "Cameras that no worker of the stage has, as this one sees it.",
@@ -27,8 +33,9 @@ OLDEST_UNOWNED = Gauge(
 class Vacancies:
     """Since when (monotonic seconds) which camera has had nobody. Not thread-safe."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, cameras: int) -> None:
         self._stage = stage
+        CONFIGURED.labels(stage).set(cameras)
         self._since: dict[str, float] = {}
         self.clear()
 

@@ -48,7 +48,10 @@ class RecordingLog:
     def info(self, event: str, **facts: Any) -> None:
         self.lines.append({**self._facts, "event": event, **facts})
 
-    debug = warning = error = info
+    debug = warning = info
+
+    def error(self, event: str, **facts: Any) -> None:
+        self.info(event, level="error", **facts)
 
 
 @dataclass

@@ -3,9 +3,10 @@
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import md5
 
 from shared.clock import Clock
-from shared.errors import AlreadyExists, CradleError, Refused, StoreUnavailable
+from shared.errors import AlreadyExists, CradleError, Overtaken, Refused, StoreUnavailable
 from shared.objectstore import StoredObject
 
 
@@ -50,6 +51,25 @@ class MemoryStore:
     def replace(self, key: str, data: bytes, *, content_type: str) -> None:
         self._ask("replace", key)
         self._put(key, data, {})
+
+    def probe_once(self) -> None:
+        self._ask("probe", self.prefix)
+
+    def replace_version(
+        self, key: str, data: bytes, version: str | None, *, content_type: str
+    ) -> str:
+        self._ask("replace", key)
+        if version != (self._version(key) if key in self.objects else None):
+            raise Overtaken(key)
+        self._put(key, data, {})
+        return self._version(key)
+
+    def read_version(self, key: str, limit_bytes: int) -> tuple[bytes, str] | None:
+        self._ask("read", key)
+        return (self.objects[key], self._version(key)) if key in self.objects else None
+
+    def _version(self, key: str) -> str:
+        return md5(self.objects[key], usedforsecurity=False).hexdigest()
 
     def _put(self, key: str, data: bytes, metadata: Mapping[str, str]) -> None:
         self.objects[key] = data

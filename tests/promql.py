@@ -1,6 +1,7 @@
 """Which metrics and labels a PromQL expression names, as a real parser sees it."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,14 @@ def _selectors(root: promql.Expr) -> Iterator[Selector]:
                 if matcher.op == promql.MatchOp.Equal
             ),
         )
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Fails with promtool's own words."""
+    done = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def alert_rules() -> list[dict[str, Any]]:

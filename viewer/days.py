@@ -96,8 +96,7 @@ def day(camera: Camera, day: Day, _session: Watcher, request: Request) -> DayOfC
         whole = local_day(day, zone, datetime.max.replace(tzinfo=UTC) - timedelta(days=2))
     except (ValueError, OverflowError) as error:
         raise HTTPException(404, str(error)) from None
-    archive = here.settings.archive
-    rules = Rules(archive.clip_seconds, archive.grace_seconds, archive.retention_days)
+    rules = Rules.of(here.settings)
     found = cover(evidence(here.index, camera, bounds), bounds, now, rules)
     return _answer(here, found, day, whole)
 

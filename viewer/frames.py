@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from shared.clock import Clock
-from shared.errors import StoreUnavailable
+from shared.errors import CradleError
 from shared.framestore import FrameStore
 
 FRESH_SECONDS: Final = 60.0
@@ -28,6 +28,6 @@ class FramesUsed:
             now = self._clock.monotonic()
             if now - self._counted_at > FRESH_SECONDS:
                 self._counted_at = now
-                with suppress(StoreUnavailable):  # then it is what it was
+                with suppress(CradleError):  # then it is what it was
                     self._bytes = self._frames.used_bytes()
             return self._bytes

@@ -9,7 +9,7 @@ import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from shared.config import Settings, from_mapping
 from shared.configfile import ENV_DELIMITER, ENV_PREFIX, read_mapping
@@ -25,9 +25,21 @@ _ADDRESSES = (
 """The key of each section that says whose it is: `cradle up` fills in the section without it."""
 
 
+CONFIG_VARIABLE: Final = "CRADLE_CONFIG"
+"""Names the configuration where no option does: in a container, where it lies at one place."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which Cradle is meant."""
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="cradle.yaml")
+    known = os.environ.get(CONFIG_VARIABLE)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=known,
+        required=known is None,
+        metavar="FILE",
+        help=f"cradle.yaml; that of {CONFIG_VARIABLE} if not given",
+    )
     parser.add_argument(
         "--data",
         type=Path,

@@ -71,9 +71,7 @@ def of_camera(
 ) -> tuple[Evidence, Coverage]:
     """Read the bucket and account for one camera's day. Raises StoreUnavailable, Misconfigured."""
     evidence = collect(store, camera, bounds)
-    archive = settings.archive
-    rules = Rules(archive.clip_seconds, archive.grace_seconds, archive.retention_days)
-    return evidence, cover(evidence, bounds, clock.now(), rules)
+    return evidence, cover(evidence, bounds, clock.now(), Rules.of(settings))
 
 
 def cameras_of(chosen: str | None, settings: Settings) -> list[str]:

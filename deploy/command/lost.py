@@ -1,4 +1,4 @@
-"""`cradle lost`: the messages that nobody could obey; seen, looked at, and sent again.
+"""`cradle lost`: the messages that nobody could obey; seen, looked at, sent again or dropped.
 
 They wait a week in the queue `lost`. Reading takes none away: all are received without an
 acknowledgement, and go back into their order when the channel closes; what another reader holds at
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("list", "all of them, the oldest first"),
         ("show", "one of them, whole"),
         ("republish", "send them to their queues again"),
+        ("drop", "throw them away, once they have been understood"),
     ):
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
         connections.add_arguments(command)
@@ -67,8 +68,9 @@ def _limit(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises Misconfigured, Unavailable."""
-    if arguments.what == "republish" and bool(arguments.identities) == arguments.all:
-        raise Misconfigured("republish: name messages as `list` shows them, or say --all")
+    what = arguments.what
+    if what in {"republish", "drop"} and bool(arguments.identities) == arguments.all:
+        raise Misconfigured(f"{what}: name messages as `list` shows them, or say --all")
     connections.take_connections(arguments.data, arguments.config)
     content = config.read_mapping(arguments.config)
     settings = config.from_mapping(content)
@@ -84,13 +86,16 @@ def run(arguments: argparse.Namespace) -> int:
             and arguments.queue in (None, pair[0].queue)
         ]
         more = f"{total - len(found)} more are there; see --limit" if total > len(found) else ""
-        if arguments.what == "list":
+        if what == "list":
             _list([letter for letter, _ in chosen], settings.zone, more, as_json=arguments.json)
-        elif arguments.what == "show":
+        elif what == "show":
             print(as_text(_named(chosen, [arguments.identity])[0][0], settings.zone))
         else:
             picked = chosen if arguments.all else _named(chosen, arguments.identities)
-            _republish(link, settings, picked, more)
+            if what == "drop":
+                _drop(picked, more)
+            else:
+                _republish(link, settings, picked, more)
     return 0
 
 
@@ -140,6 +145,14 @@ def _named(
                 f"{visible(identity)}: no such message among the {len(chosen)} seen"
             )
     return [by_identity[identity] for identity in dict.fromkeys(identities)]
+
+
+def _drop(chosen: Sequence[tuple[Letter, Delivery]], more: str) -> None:
+    for letter, delivery in chosen:
+        delivery.ack()
+        print(f"{letter.identity} dropped: {visible(letter.reason, REASON_WIDTH)}")
+    if more:
+        print(more)
 
 
 # -- republish ------------------------------------------------------------------------------------

@@ -83,8 +83,9 @@ PAGE = Page(
             "Fragments of the last 24 h that were deleted, or gone, before a clip held them.",
             (
                 Query(
-                    "sum(increase(cradle_ingest_expired_unarchived_fragments_total[24h])) + "
-                    "sum(increase(cradle_archiver_lost_fragments_total[24h]))"
+                    "(sum(increase(cradle_ingest_expired_unarchived_fragments_total[24h])) "
+                    "or vector(0)) + "
+                    "(sum(increase(cradle_archiver_lost_fragments_total[24h])) or vector(0))"
                 ),
             ),
             "stat",

@@ -1,10 +1,11 @@
 """Makes every secret that the manifests refer to, and prints them for `kubectl apply -f -`.
 
-Users of the broker and keys of the store are one a stage, with random passwords and the least
-rights (`deploy/rights`; for the store also as `overlays/single-node/policies`). Nothing is kept:
-run it once, for a second run makes all of them anew. What comes from people or from elsewhere
-(passwords of cameras, the provider's key, keys of somebody else's store) is not made: README.md
-says how.
+Users of the broker and keys of the store are one a stage and one for `operator`, who runs `cradle`
+commands, with random passwords and the least rights (`deploy/rights`; for the store also as
+`overlays/single-node/policies`). Nothing is kept: run it once, for a second run makes all of them
+anew. `--rotate USER` reads the broker's definitions and changes one password in them. What comes
+from people or from elsewhere (passwords of cameras, the provider's key, keys of somebody else's
+store) is not made: README.md says how.
 """
 
 import argparse
@@ -14,23 +15,25 @@ import hashlib
 import json
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from deploy.rights.broker import RIGHTS, Topics
-from shared.messages import Stage
 from shared.topology import EXCHANGES
 from shared.users import hash_of
 
 NAMESPACE = "cradle"
 VIRTUAL_HOST = "/"
+ADMINISTRATOR = "admin"
+DEFINITIONS = "definitions.json"
+"""Key of the Secret cradle-broker-definitions."""
 
 
-def definitions(passwords: dict[Stage, str], admin_password: str) -> dict[str, Any]:
-    """What RabbitMQ loads at its start: users, and what each may do."""
+def definitions(users: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What RabbitMQ loads at its start: these users, and what each name in RIGHTS may do."""
     place = {"vhost": VIRTUAL_HOST}
-    administrator = {"user": "admin", "configure": ".*", "write": ".*", "read": ".*"}
+    administrator = {"user": ADMINISTRATOR, "configure": ".*", "write": ".*", "read": ".*"}
     return {
         "vhosts": [{"name": VIRTUAL_HOST}],
         "exchanges": [
@@ -38,22 +41,19 @@ def definitions(passwords: dict[Stage, str], admin_password: str) -> dict[str, A
             | {"internal": False, "arguments": {}}
             for name in EXCHANGES
         ],
-        "users": [
-            _user("admin", admin_password, ["administrator"]),
-            *(_user(stage.value, password, []) for stage, password in passwords.items()),
-        ],
+        "users": list(users),
         "permissions": [
             {**place, **administrator},
             *(
-                {**place, "user": stage.value, "configure": may.configure}
+                {**place, "user": str(user), "configure": may.configure}
                 | {"write": may.write, "read": may.read}
-                for stage, may in ((stage, RIGHTS[stage]) for stage in passwords)
+                for user, may in RIGHTS.items()
             ),
         ],
         "topic_permissions": [
-            {**place, "user": stage.value, "exchange": exchange}
-            | asdict(RIGHTS[stage].topics.get(exchange, Topics()))
-            for stage in passwords
+            {**place, "user": str(user), "exchange": exchange}
+            | asdict(may.topics.get(exchange, Topics()))
+            for user, may in RIGHTS.items()
             for exchange in EXCHANGES
         ],
     }
@@ -72,22 +72,46 @@ def _user(name: str, password: str, tags: list[str]) -> dict[str, Any]:
 
 def manifests(page_user: str, page_password: str, *, with_store: bool) -> Iterator[dict[str, Any]]:
     """The Secrets, with new random words. `with_store`: keys for a store of our own as well."""
-    passwords = {stage: secrets.token_urlsafe(24) for stage in Stage}
     admin_password = secrets.token_urlsafe(24)
-    for stage, password in passwords.items():
-        url = f"amqp://{stage}:{password}@broker.{NAMESPACE}.svc:5672/%2F"
-        yield _secret(f"cradle-broker-{stage}", {"url": url})
+    users = [_user(ADMINISTRATOR, admin_password, ["administrator"])]
+    for name in map(str, RIGHTS):
+        password = secrets.token_urlsafe(24)
+        users.append(_user(name, password, []))
+        yield _address(name, password)
         if with_store:
-            yield _secret(f"cradle-store-{stage}", _key(f"cradle-{stage}"))
+            yield _secret(f"cradle-store-{name}", _key(f"cradle-{name}"))
     if with_store:
-        yield _secret("cradle-store-root", _key("admin"))
-    yield _secret("cradle-broker-admin", {"username": "admin", "password": admin_password})
-    told = json.dumps(definitions(passwords, admin_password), indent=1)
-    yield _secret("cradle-broker-definitions", {"definitions.json": told})
+        yield _secret("cradle-store-root", _key(ADMINISTRATOR))
+    login = {"username": ADMINISTRATOR, "password": admin_password}
+    yield _secret("cradle-broker-admin", login)
+    yield _told(users)
     user = {"name": page_user, "role": "operator", "password_hash": hash_of(page_password)}
     yield _secret(
         "cradle-viewer", {"secret": secrets.token_urlsafe(48), "users": json.dumps([user])}
     )
+
+
+def rotated(name: str, kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The two Secrets that change with the password of one user of the broker.
+
+    `kept` is the Secret cradle-broker-definitions as the cluster has it: the others keep what they
+    have, and a user that it does not know yet is added. Raises KeyError, ValueError if it is not.
+    """
+    told = json.loads(base64.b64decode(kept["data"][DEFINITIONS]))
+    password = secrets.token_urlsafe(24)
+    users = {user["name"]: user for user in told["users"]} | {name: _user(name, password, [])}
+    yield _address(name, password)
+    yield _told(users.values())
+
+
+def _address(name: str, password: str) -> dict[str, Any]:
+    url = f"amqp://{name}:{password}@broker.{NAMESPACE}.svc:5672/%2F"
+    return _secret(f"cradle-broker-{name}", {"url": url})
+
+
+def _told(users: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    text = json.dumps(definitions(users), indent=1)
+    return _secret("cradle-broker-definitions", {DEFINITIONS: text})
 
 
 def _key(access_key: str) -> dict[str, str]:
@@ -104,15 +128,25 @@ def _secret(name: str, data: dict[str, str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Ask for the first user's password and print the Secrets, as JSON, to standard output."""
+    """Print the Secrets, as JSON, to standard output; first ask for the page's first password."""
     parser = argparse.ArgumentParser(description="Makes the Secrets of deploy/k8s.")
     parser.add_argument("--user", default="operator", help="who may log in to the page first")
     parser.add_argument(
         "--external-store", action="store_true", help="make no keys: they come with the store"
     )
+    parser.add_argument(
+        "--rotate",
+        metavar="USER",
+        choices=[str(user) for user in RIGHTS],
+        help="only a new password of this user of the broker; the Secret cradle-broker-definitions"
+        " is read, as JSON, from standard input",
+    )
     arguments = parser.parse_args()
-    password = getpass.getpass(f"password of {arguments.user} for the page: ")
-    made = manifests(arguments.user, password, with_store=not arguments.external_store)
+    if arguments.rotate:
+        made = rotated(arguments.rotate, json.load(sys.stdin))
+    else:
+        password = getpass.getpass(f"password of {arguments.user} for the page: ")
+        made = manifests(arguments.user, password, with_store=not arguments.external_store)
     json.dump({"apiVersion": "v1", "kind": "List", "items": list(made)}, sys.stdout)
 
 

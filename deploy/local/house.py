@@ -35,6 +35,7 @@ from deploy.local.store import Store, find_weed
 from deploy.local.vigil import HUNG_SECONDS, Vigil, patience_seconds
 from shared import config
 from shared.clock import Clock
+from shared.config import CameraSettings
 from shared.errors import CradleError, Misconfigured
 from shared.link import Link
 from shared.log import Log
@@ -93,8 +94,8 @@ class House:
         if not self.settings.cameras:
             raise Misconfigured("cameras: there is none; add at least one with id and source")
         for camera in self.settings.cameras:
-            camera.password()
             require_file(camera)
+            self._tell_of_missing_password(camera)
         self._require_programs()
         self._require_places()
         self._lock: TextIO | None = None
@@ -105,6 +106,13 @@ class House:
         self._environment: dict[str, str] = {}
         self._page_lines: dict[str, str] = {}
         self.pages: list[Page] = []
+
+    def _tell_of_missing_password(self, camera: CameraSettings) -> None:
+        """It costs that camera, and no reason to leave all others unrecorded."""
+        try:
+            camera.password()
+        except Misconfigured as error:
+            self._say(f"{error}; until then {camera.id} is offline")
 
     def _require_programs(self) -> None:
         require_programs()

@@ -44,6 +44,8 @@ def _whole(bucket: str, *actions: str) -> Grant:
 _PROBE: Final = Grant(ARCHIVE, ("probe/",), (*_READ, *_CREATE, *_DELETE, *_ABORT))
 _PROBE_FRAMES: Final = Grant(FRAMES, _PROBE.prefixes, _PROBE.actions)
 """The look at a store's manners (`ObjectStore.probe`)."""
+_PROBE_LIVE: Final = Grant(LIVE, ("probe-",), (*_READ, *_CREATE, *_DELETE))
+"""The same of the live bucket (`LiveStore.probe`)."""
 
 GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     # Looks clips up before it deletes fragments, and writes down what was lost.
@@ -80,6 +82,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
         _whole(ARCHIVE, *_READ),
         _PROBE,
         _PROBE_FRAMES,
+        _PROBE_LIVE,
         _whole(FRAMES, *_READ),
         _whole(LIVE, *_READ),
     ),

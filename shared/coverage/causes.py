@@ -46,7 +46,11 @@ _PATTERNS: Final = (
         r"|it is not a video",
     ),
     (Cause.DELETED, r"quota$|retention$"),
-    (Cause.LOST, r"neither delivered nor|gone from the frame store|fragments? [\d-]+ are missing"),
+    (
+        Cause.LOST,
+        r"neither delivered nor|gone from the frame store|fragments? [\d-]+ are missing"
+        r"|in no clip, and nobody",
+    ),
     (Cause.UNREADABLE, r"cannot be read in the frame store"),
     (Cause.CAMERA_SILENT, r"the source sent no frames"),
     (Cause.UNKNOWN, r"no fragment was recorded"),

@@ -8,8 +8,9 @@ exactly one answer:
 3. not yet stored: the last ARRIVAL_SECONDS, in which the bucket cannot know anything yet;
 4. in an epoch (from its begin to its recorded end): the fragments that should lie there by their
    numbers are lost (a FragmentsLost record explains its span), in a clip that cannot be read,
-   expired, not yet stored (their window closed less than its grace and STORING_SECONDS ago), or
-   unknown; if no number is missing, the source sent no frames;
+   expired, not yet stored (their window closed less than its grace and STORING_SECONDS ago, or they
+   may still come from a host that is away), or unknown; if no number is missing, the source sent no
+   frames;
 5. between epochs: the reason of the EpochEnded record before it;
 6. what is left takes the reason of a manifest's gap or of an EmptyWindow there, else it is unknown.
 
@@ -22,10 +23,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 from shared.clipfolder import LONGEST_CLIP_SECONDS
 from shared.clock import milliseconds
+from shared.config import Settings
 from shared.coverage.causes import Cause, cause_of
 from shared.coverage.epochs import Epoch, Unreadable, epochs_of
 from shared.coverage.footage import Span, Stretch, rest, union
@@ -67,6 +69,18 @@ class Rules:
     clip_seconds: int
     grace_seconds: float
     retention_days: int
+    awaited_seconds: float = 0.0
+    """How long fragments may be on a host that is away; 0 where all stages share a disk."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        archive, frames = settings.archive, settings.frames
+        return cls(
+            archive.clip_seconds,
+            archive.grace_seconds,
+            archive.retention_days,
+            0.0 if frames.bucket is None else frames.awaited_seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -155,6 +169,7 @@ def _merge(pieces: Iterable[Hole]) -> list[Hole]:
 
 _LONGEST_CLIP: Final = LONGEST_CLIP_SECONDS * 1000
 _PENDING: Final = Reason(Cause.PENDING, "may still be on its way")
+_AWAITED: Final = Reason(Cause.PENDING, "may still lie in the spool of a host that is away")
 
 
 class _Ledger:
@@ -172,6 +187,7 @@ class _Ledger:
         window = rules.clip_seconds * 1000
         storing = round((rules.grace_seconds + STORING_SECONDS) * 1000)
         self._arrival = instant - round(ARRIVAL_SECONDS * 1000)
+        self._awaited_since = instant - round(rules.awaited_seconds * 1000)
         self._open_since = (instant - storing) // window * window
         kept = (now - timedelta(days=rules.retention_days)).astimezone(UTC)
         self._kept_since = milliseconds(kept.replace(hour=0, minute=0, second=0, microsecond=0))
@@ -234,6 +250,9 @@ class _Ledger:
         if last is None:
             words = f"nothing is stored, and no record says how epoch {epoch.id} went on"
             return self._fallback(moment, words)
+        _, after = epoch.around(moment)
+        if (epoch.ended if after is None else after.starts) > self._awaited_since:
+            return _AWAITED
         words = f"fragments {first}-{last} of epoch {epoch.id} are in no clip, no record says why"
         return Reason(Cause.UNKNOWN, words, recorded=True)
 

@@ -7,6 +7,7 @@ containers, volumes and networks have a project name of their own.
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -22,6 +23,8 @@ from minio import Minio
 from minio.error import S3Error
 
 from deploy.local.ports import free_ports
+from shared.config import MetricsSettings
+from shared.messages import Stage
 from tests.footage import CAMERA, Footage, newest
 from tests.rtsp import RtspServer
 from tests.support import eventually
@@ -33,6 +36,9 @@ SETTLE_SECONDS: Final = 150.0
 STANDINS: Final = os.environ.get("CRADLE_TEST_STANDINS") == "1"
 """No registry here: SeaweedFS instead of MinIO, and no Grafana."""
 IMAGE: Final = "cradle:test"
+README: Final = REPOSITORY / "deploy" / "compose" / "README.md"
+BROKER_JOBS: Final = {"rabbitmq": "rabbitmq", "rabbitmq-queues": "rabbitmq"}
+"""The service behind each of Prometheus' jobs that are no stage's."""
 PORTS: Final = (
     "VIEWER_PORT",
     "BROKER_PAGE_PORT",
@@ -99,6 +105,11 @@ class Stack(Footage):
         )
 
     @property
+    def page(self) -> str:
+        """Where the viewer answers."""
+        return f"http://127.0.0.1:{self._environment['VIEWER_PORT']}"
+
+    @property
     def services(self) -> list[str]:
         """All that can run here."""
         chosen = self.compose("config", "--services").split()
@@ -121,16 +132,70 @@ class Stack(Footage):
 
     def address_of(self, service: str) -> str:
         """Of a container in the network of the stages, as this host reaches it."""
-        networks = self.containers(service)[0]["NetworkSettings"]["Networks"]
-        return str(networks[f"{self.project}_default"]["IPAddress"])
+        return self.addresses_of(service)[0]
+
+    def addresses_of(self, service: str) -> list[str]:
+        """Those of all its containers."""
+        network = f"{self.project}_default"
+        networks = (each["NetworkSettings"]["Networks"] for each in self.containers(service))
+        return [str(each[network]["IPAddress"]) for each in networks]
+
+    def not_scraped(self) -> set[tuple[str, str]]:
+        """Job and address of what Prometheus should reach and does not, or not yet."""
+        text = self.in_container(
+            "prometheus", "wget -q -O - 'http://127.0.0.1:9090/api/v1/targets?state=active'"
+        )
+        reached = {
+            (each["labels"]["job"], each["labels"]["instance"].rpartition(":")[0])
+            for each in json.loads(text)["data"]["activeTargets"]
+            if each["health"] == "up"
+        }
+        services = {**{stage: stage for stage in STAGES}, **BROKER_JOBS}
+        wanted = {
+            (job, address)
+            for job, service in services.items()
+            for address in self.addresses_of(service)
+        }
+        return wanted - reached
 
     def cradle(self, *words: str) -> str:
         """A command of the image, as a person runs it."""
         return self.compose("run", "--rm", "--no-deps", "-T", "cradle", *words)
 
+    def follow(self, script: str) -> str:
+        """Commands of the README, on this project and image and not a person's."""
+        script = re.sub(r"\bcradle_\$", f"{self.project}_$", script)
+        script = re.sub(r"\bcradle -C\b", f"{IMAGE} -C", script)
+        shell = f"""
+            docker() {{
+                [ "$1" = compose ] || {{ command docker "$@"; return; }}
+                shift
+                [ "$*" != "up --detach" ] ||
+                    set -- up --detach --no-build --wait {" ".join(self.services)}
+                command {" ".join(_compose())} -p {self.project} "$@"
+            }}
+            set -e
+        """
+        return run(
+            *("sh", "-c", f"{shell}\n{script}"),
+            at=self.folder,
+            env=self._environment,
+            seconds=2 * START_SECONDS,
+        )
+
     def in_container(self, service: str, script: str) -> str:
         """What a shell in the service's first container prints."""
         return docker("exec", self.containers(service)[0]["Id"], "sh", "-c", script)
+
+    def states(self, service: str) -> dict[str, str]:
+        """What a worker's /healthz says of its cameras; nothing while it does not answer."""
+        ask = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
+        port = MetricsSettings().port_of(Stage(service))
+        with suppress(subprocess.CalledProcessError, IndexError):
+            said = self.in_container(service, f"python -c '{ask}' http://127.0.0.1:{port}/healthz")
+            found: dict[str, str] = json.loads(said)["states"]
+            return found
+        return {}
 
     def store(self, user: str = "operator") -> Minio:
         """The object store, as one of its users."""

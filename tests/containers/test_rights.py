@@ -156,6 +156,7 @@ IN_THE_STORE: Final = [
     ("operator", "put", "cradle", CLIP),
     ("operator", "remove", "cradle", CLIP),
     ("operator", "remove", "cradle", "holds/x"),
+    ("operator", "put", "cradle-live", f"{CAMERA}/x"),
 ]
 
 

@@ -1,18 +1,18 @@
 """The stack as a person gets it: healthy, live, stored, and nothing lost by a restart of a part."""
 
 import json
+import re
 from http.client import HTTPConnection
 
 import pytest
 
 from shared.messages import Fragment, read_archive_message
-from tests.containers.stack import STAGES, Stack, docker
+from tests.containers import trials
+from tests.containers.stack import README, STAGES, Stack, docker
 from tests.footage import CAMERA
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(4000)
-
-STORED_SECONDS = 120.0
 
 
 def test_every_service_is_up_and_healthy(stack: Stack) -> None:
@@ -27,7 +27,7 @@ def test_every_service_is_up_and_healthy(stack: Stack) -> None:
 
 def test_a_camera_goes_live_and_into_the_bucket(stack: Stack) -> None:
     stack.wait_live()
-    eventually(stack.clips, STORED_SECONDS, "a clip is stored", every_seconds=2)
+    eventually(stack.clips, trials.STORED_SECONDS, "a clip is stored", every_seconds=2)
     assert {clip.suffix for clip in stack.clips()} >= {"mp4", "json"}, "converted, not as it was"
 
 
@@ -45,16 +45,8 @@ def test_the_commands_of_the_image_find_everything_in_order(stack: Stack) -> Non
     assert found["exit_code"] == 0, wrong
 
 
-def test_prometheus_scrapes_every_replica(stack: Stack) -> None:
-    def down() -> list[str]:
-        text = stack.in_container(
-            "prometheus", "wget -q -O - 'http://127.0.0.1:9090/api/v1/targets?state=active'"
-        )
-        targets = json.loads(text)["data"]["activeTargets"]
-        seen = {each["labels"]["job"] for each in targets if each["health"] == "up"}
-        return sorted({*STAGES, "rabbitmq"} - seen)
-
-    eventually(lambda: not down(), 90, "all are scraped", every_seconds=2)
+def test_prometheus_scrapes_every_service(stack: Stack) -> None:
+    trials.is_scraped(stack)
 
 
 def test_no_process_runs_as_root(stack: Stack) -> None:
@@ -97,49 +89,50 @@ def test_only_the_page_is_published_beyond_loopback(stack: Stack) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_that_is_killed_comes_back(stack: Stack, stage: str) -> None:
-    container = stack.containers(stage)[0]
-    before = container["State"]["StartedAt"]
-    docker("exec", container["Id"], "sh", "-c", "kill -9 -1")  # all but init, which then ends
-    eventually(
-        lambda: stack.containers(stage)[0]["State"]["StartedAt"] != before, 60, every_seconds=0.5
-    )
-    stack.wait_healthy(stage)
-    stack.wait_live()
+    trials.kill(stack, stage)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_that_is_upgraded_goes_on(stack: Stack, stage: str) -> None:
-    before = stack.containers(stage)[0]["Id"]
-    stack.up("--force-recreate", "--no-deps", stage)
-    assert stack.containers(stage)[0]["Id"] != before
-    stack.wait_live()
+    trials.upgrade(stack, stage)
 
 
-def test_replicas_share_the_work(stack: Stack) -> None:
-    stack.up("--no-recreate", "--scale", "encoder=2", "--scale", "analyzer=3", *stack.services)
-    assert len(stack.containers("encoder")) == 2
-    assert len(stack.containers("analyzer")) == 3
+def test_replicas_share_the_work_and_prometheus_scrapes_every_one(stack: Stack) -> None:
+    trials.scale_out(stack)
+
+
+def test_a_camera_is_added_as_the_readme_says_and_costs_itself_alone(stack: Stack) -> None:
+    """With its password forgotten, then with it, then taken out again."""
+    [command] = re.findall(r"docker compose up .*--force-recreate.*", README.read_text())
+    rooms, passwords = (stack.folder / "private" / name for name in ("cradle.yaml", "cameras.env"))
+    text = rooms.read_text()
+    [source] = re.findall(r'source: "(.*)"', text)
+    login = "username: viewer, password_env: CAMERA_2_PASSWORD"
+    rooms.write_text(f'{text}  - {{id: camera-2, source: "{source}", {login}}}\n')
+    stack.follow(command)
     stack.wait_live()
-    found = json.loads(stack.cradle("check", "--json"))
-    broker = next(each for each in found["findings"] if each["thing"] == "broker")
-    assert "encoder 2" in broker["text"], broker
-    assert "analyzer 3" in broker["text"], broker
+    eventually(
+        lambda: "CAMERA_2_PASSWORD is not set" in stack.states("ingest").get("camera-2", ""),
+        60,
+        "the camera says what it wants",
+        every_seconds=1,
+    )
+    with passwords.open("a") as file:
+        file.write("CAMERA_2_PASSWORD='a $ecret'\n")
+    assert json.loads(stack.cradle("check", "--json"))["exit_code"] == 0
+    stack.follow(command)
+    eventually(
+        lambda: stack.states("ingest").get("camera-2") == "live", 60, "it is live", every_seconds=1
+    )
+    rooms.write_text(text)
+    stack.follow(command)
+    stack.wait_live()
 
 
 def test_nothing_was_lost_by_all_this(stack: Stack) -> None:
     """The last test: ingest stops, and what it closed is in the bucket, each fragment once."""
     stack.compose("stop", "ingest")
-    closed = fragments(stack)
-    assert len({epoch for epoch, _ in closed}) > 2, "ingest was begun anew several times"
-    eventually(lambda: len(stack.stored()) >= len(closed), STORED_SECONDS, every_seconds=2)
-    assert stack.stored() == sorted(closed)
-    verified = json.loads(stack.cradle("verify", "--json"))
-    assert verified["clips"] > 0, verified
-    assert not verified["damaged"], verified
-    [covered] = json.loads(stack.cradle("coverage", "--json"))["cameras"]
-    assert covered["stored_seconds"] > 60, covered
-    lost = [hole for hole in covered["missing"] if hole["captured"]]
-    assert not lost, "captured and not stored"
+    trials.nothing_is_lost(stack, sorted(fragments(stack)), least_epochs=3)
     stack.compose("stop")  # another stack is about to start
 
 

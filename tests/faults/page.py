@@ -11,12 +11,11 @@ from tests.bench.page import table
 from tests.faults.plan import CLIP_SECONDS
 from tests.faults.scene import HEARTBEAT_SECONDS, REPLICAS
 from tests.faults.strikes import DETECTION_SECONDS, LONELY_KILLS
-from tests.faults.trial import Findings
+from tests.faults.trial import BATCH_SECONDS, Findings
 from tests.sections import write_around_sections, write_section
 
 LEAST_KILLS: Final = 100
 TAKE_OVER_SECONDS: Final = 3.0
-BATCH_SECONDS: Final = 0.5
 BACK_SECONDS: Final = 5.0
 FROZEN_SECONDS: Final = 30.0
 FLAT_MIB: Final = 24

@@ -35,6 +35,7 @@ SETTLE_SECONDS = 180.0
 REST_SECONDS = (5.0, 8.0)
 """Between two strikes, so that each is seen alone."""
 AFTERMATH_SECONDS = 20.0
+BATCH_SECONDS = 0.5
 """For so long after a strike is over, or until the next, a stall of live is put down to it."""
 
 
@@ -243,4 +244,6 @@ def _cut_off(held: Sequence[Tenure], deaths: Sequence[Death], ledger: Ledger) ->
         ]
         if cut:
             costs.append(max(0.0, (tenure.ended_at - max(cut)).total_seconds()))
+            if costs[-1] > BATCH_SECONDS:  # which one, for whoever looks into the logs
+                print(f"dear: {tenure}, stored until {max(cut)}", flush=True)
     return costs

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from shared.config import ArchiveSettings
+from shared.bucketframes import BucketFrames
+from shared.bucketplace import BucketPlace
+from shared.config import ArchiveSettings, from_mapping
 from shared.coverage.epochs import epochs_of
-from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost
+from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsFound, FragmentsLost
 from shared.link import Link
 from shared.messages import EpochEnd
+from shared.objectstore import ObjectStore
 from shared.topology import (
     FRAMES,
     ArchiveQueue,
@@ -367,6 +370,40 @@ def test_fragments_that_were_written_off_and_turn_up_are_stored(
         eventually(lambda: any(isinstance(each, FragmentsLost) for each in room.custody()))
         aside.rename(recorded.path(2))
         eventually(lambda: room.holds_exactly(recorded))
+
+
+def test_what_a_host_that_is_away_may_hold_is_lost_only_once_nobody_can_bring_it(
+    room: Room, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And when it comes after all, the record of the loss is corrected, whoever holds the seat."""
+    monkeypatch.setattr("archiver.housekeeping.RECONCILE_SECONDS", 1.0)
+    monkeypatch.setattr("archiver.reconcile.LONGEST_LOOK_BACK", timedelta())  # no empty windows
+    place = BucketPlace(f"{room.archive.bucket}-frames", "")
+    ObjectStore(room.archive, place.bucket).ensure_bucket()
+    store = {"url": f"s3://{place.bucket}", "spool": (room.folder / "spool").as_uri()}
+    settings = from_mapping({**room.mapping(), "frames": store})
+    frames = BucketFrames(room.archive, place)
+    recorded = room.record(source, datetime.now(UTC) - timedelta(hours=25, minutes=10))
+    there = [each for each in recorded.fragments if each.fragment not in {2, 3}]
+    for each in there:
+        frames.put(each, (room.frames / each.path).read_bytes())
+    frames.put_end(recorded.end())
+    room.publish(*there, recorded.end())
+    with ThreadedWorker(settings) as worker:
+        eventually(lambda: room.archived().total() == len(there))
+        eventually(lambda: room.waiting == 0 and "0 deliveries held" in worker.state)
+    assert not [each for each in room.custody() if isinstance(each, FragmentsLost)]
+    monkeypatch.setattr("archiver.housekeeping.ABSENCES_SECONDS", 1.0)
+    with ThreadedWorker(settings):
+        eventually(lambda: any(isinstance(each, FragmentsLost) for each in room.custody()))
+        (lost,) = [each for each in room.custody() if isinstance(each, FragmentsLost)]
+        assert (lost.first, lost.last) == (2, 3)
+        for each in recorded.fragments[2:4]:
+            frames.put(each, (room.frames / each.path).read_bytes())
+        eventually(lambda: room.holds_exactly(recorded))
+        eventually(lambda: any(isinstance(each, FragmentsFound) for each in room.custody()))
+    (found,) = [each for each in room.custody() if isinstance(each, FragmentsFound)]
+    assert (found.first, found.last, found.corrects) == (2, 3, lost.key)
 
 
 @on_either_queue

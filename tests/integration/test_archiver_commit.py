@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import av
@@ -245,6 +246,31 @@ def test_a_store_that_is_down_costs_no_conversion(
         committer._converter.make = None  # type: ignore[method-assign,assignment]
         with pytest.raises(StoreUnavailable):
             committer.commit(clip_of(recorded, 0, 3))
+
+
+@pytest.mark.parametrize("at", ["read", "create"])
+def test_a_poster_that_must_wait_for_a_store_costs_no_second_upload(
+    recorded: Recorded,
+    store: ObjectStore,
+    committer: Committer,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    def away(*_: object, **__: object) -> NoReturn:
+        raise StoreUnavailable("away for a moment")
+
+    clip = clip_of(recorded, 0, 3)
+    with monkeypatch.context() as patch:
+        if at == "read":
+            patch.setattr(committer._frames, "read", away)
+        else:
+            patch.setattr(store, "create_bytes", away)
+        with pytest.raises(StoreUnavailable):
+            committer.commit(clip)
+        assert keys(store) == set()
+    commit = committer.commit(clip)
+    assert commit.outcome == "created"
+    assert commit.manifest.poster_key in keys(store)
 
 
 def test_clips_of_another_epoch_or_camera_are_nobodys_business(

@@ -3,15 +3,25 @@
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
 from shared.config import ArchiveSettings
-from shared.errors import AlreadyExists, BadFragment, BadMessage, FragmentGone, Misconfigured
+from shared.errors import (
+    AlreadyExists,
+    BadFragment,
+    BadMessage,
+    FragmentGone,
+    Misconfigured,
+    StoreUnavailable,
+)
 from shared.identity import fragment_path, new_epoch
 from shared.messages import EpochEnd, Fragment, StreamParameters
+from shared.objectstore import PART_BYTES
+from tests.proxy import LossyProxy
 
 CAMERA = "camera-1"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -68,12 +78,41 @@ def test_one_request_both_stores_a_fragment_and_closes_it(frames: BucketFrames) 
     assert frames.used_bytes() == 9000
 
 
+def test_a_fragment_of_any_size_is_one_request(
+    frames: BucketFrames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody aborts the parts of who was killed."""
+    monkeypatch.setattr(frames.store._client, "_create_multipart_upload", None)
+    record = fragment(0, PART_BYTES + 1)
+    frames.put(record, bytes(record.bytes))
+    assert frames.sizes([record.path]) == [PART_BYTES + 1]
+
+
 def test_other_bytes_never_replace_a_fragment(frames: BucketFrames) -> None:
     ((record, data),) = put(frames, 1)
     frames.put(record, data)  # what is sent again after a lost answer
     with pytest.raises(AlreadyExists):
         frames.put(record, os.urandom(3000))
     assert frames.read(record.path, 0, 3000) == data
+
+
+def test_a_put_that_was_not_answered_is_done_again_and_not_looked_after(
+    archive_settings: ArchiveSettings,
+) -> None:
+    """Whoever uploads has no time to look; that it is there, the next try finds out."""
+    where = urlsplit(archive_settings.endpoint)
+    with LossyProxy(where.hostname or "", where.port or 0) as proxy:
+        settings = archive_settings.model_copy(
+            update={"endpoint": f"http://127.0.0.1:{proxy.port}"}
+        )
+        frames = BucketFrames(settings, BucketPlace(archive_settings.bucket, "nursery/"), retries=0)
+        record, data = fragment(0, 3000), os.urandom(3000)
+        proxy.lose("PUT")
+        with pytest.raises(StoreUnavailable):
+            frames.put(record, data)
+        assert len(proxy.requests) == 1
+        frames.put(record, data)
+        assert frames.read(record.path, 0, 3000) == data
 
 
 def test_an_end_that_was_not_true_is_followed_by_another(frames: BucketFrames) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.page import BATCH_SECONDS, OVERLAP_SECONDS, summary
+from tests.faults.page import OVERLAP_SECONDS, summary
 from tests.faults.scene import scene
 from tests.faults.steps import STEPS
-from tests.faults.trial import run
+from tests.faults.trial import BATCH_SECONDS, run
 
 SEED = 7
 SHORT = (

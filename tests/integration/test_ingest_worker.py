@@ -825,11 +825,26 @@ def remount(path: Path, how: str) -> None:
 # -- what only a person can mend ----------------------------------------------------------------
 
 
+@scenario
+def a_camera_without_its_password_costs_that_camera_alone(station: Station) -> None:
+    forgotten = {"id": "a", "source": "rtsp://u@192.0.2.1/1", "password_env": "NOT_SET"}
+    station.config["cameras"].insert(0, forgotten)
+    station.start()
+    words = "cameras.a.password_env: the environment variable NOT_SET is not set; set it"
+    eventually(lambda: station.states().get(CAMERA) == "live", SECONDS)
+    station.until_fragments(2)
+    assert station.states()["a"].startswith(f"offline: {words}")
+    tries = r'cradle_ingest_failures_total\{camera="a"\}'
+    eventually(lambda: station.figure(tries) > 1, SECONDS, "tried again")
+    [line] = station.lines("camera.misconfigured")
+    assert (line["level"], line["camera"]) == ("error", "a")
+    told = [each for each in list(station.events) if each.camera == "a"]
+    assert {each.event for each in told} == {"offline"}
+    assert str(told[0].detail["reason"]).startswith(words)
+    assert station.stop() == 0
+
+
 @scenario.each(
-    password_missing=(
-        {"cameras": [{"id": "a", "source": "rtsp://u@h/1", "password_env": "NOT_SET"}]},
-        "cameras.a.password_env: the environment variable NOT_SET is not set",
-    ),
     frames_in_the_way=({"frames": {"url": "file:///dev/null/frames"}}, "frames.url"),
     unknown_key=({"frams": {}}, "frams: no such key"),
 )

@@ -182,6 +182,21 @@ def test_what_comes_back_at_once_is_not_sent_again_in_the_same_run(desk: Desk) -
     assert all(each["lost_at"] for each in desk.facts())
 
 
+def test_what_is_dropped_is_gone_and_nothing_else_is(desk: Desk) -> None:
+    for number in range(5):
+        desk.lose(fragment_key(CAMERA), b"%d" % number, reason=f"reason {number}")
+    chosen = [each["identity"] for each in desk.facts()[1:3]]
+    said = desk.say("drop", *chosen).splitlines()
+    assert said == [
+        f"{name} dropped: reason {number}" for number, name in enumerate(chosen, start=1)
+    ]
+    eventually(lambda: desk.waiting(lost_queue()) == 3, 10)
+    assert [each["reason"] for each in desk.facts()] == ["reason 0", "reason 3", "reason 4"]
+    desk.say("drop", "--all")
+    eventually(lambda: desk.waiting(lost_queue()) == 0, 10)
+    assert desk.waiting(ARCHIVED) == 0
+
+
 def test_filters_choose_by_camera_and_queue(desk: Desk) -> None:
     desk.lose(fragment_key(CAMERA), b"1")
     desk.lose(batch_key(CAMERA), b"2")
@@ -200,4 +215,5 @@ def test_a_broker_that_is_away_is_one_sentence(desk: Desk) -> None:
 
 
 def test_which_messages_must_be_said(desk: Desk) -> None:
-    assert "--all" in desk.say("republish", code=2)
+    for what in ("republish", "drop"):
+        assert "--all" in desk.say(what, code=2)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
+from shared import createonly
 from shared.config import ArchiveSettings
 from shared.errors import AlreadyExists, Misconfigured, Refused, StoreUnavailable
 from shared.objectstore import PART_BYTES, ObjectStore
@@ -183,6 +185,11 @@ def test_the_same_manifest_is_adopted_when_its_answer_is_lost(
     assert len(proxy.lost) == 1
 
 
+def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
+    assert store.create_bytes(KEY, b"", content_type="text/plain")
+    assert store.read(KEY) == b""
+
+
 def test_what_is_not_there_is_none(store: ObjectStore, tmp_path: Path) -> None:
     assert store.read("clips/none") is None
     assert store.stat("clips/none") is None
@@ -319,6 +326,50 @@ def test_a_server_that_overwrites_is_refused_and_one_that_fails_is_waited_for(
     )
     with pytest.raises(error, match=named):
         ObjectStore(settings).probe()
+
+
+class _Slow(_Answers):
+    """Takes a body in bit by bit, and sends its sender on to another place once."""
+
+    taken: list[bytes]
+    pause_seconds = 0.02
+
+    def do_PUT(self) -> None:
+        left, pieces, pause = int(self.headers["Content-Length"]), [], threading.Event()
+        while left:
+            pieces.append(self.rfile.read(min(left, 64 * 1024)))
+            left -= len(pieces[-1])
+            pause.wait(self.pause_seconds)
+        self.taken.append(b"".join(pieces))
+        self.send_response(200 if self.path.startswith("/elsewhere/") else 307)
+        self.send_header("Location", f"/elsewhere{self.path}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_what_takes_its_time_is_sent_whole_and_again_where_the_store_sends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """12 MB at 3 MB a second: no block has to wait for long, all of it together does."""
+    monkeypatch.setattr(createonly, "CONNECT_SECONDS", 1.0)
+    taken: list[bytes] = []
+    slow = type("Slow", (_Slow,), {"taken": taken})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), slow, bind_and_activate=False)
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    server.server_bind()
+    server.server_activate()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    data = os.urandom(12 * 1000 * 1000)
+    try:
+        pool = createonly.ImpatientPool(retries=1)
+        url = f"http://127.0.0.1:{server.server_port}/bucket/key"
+        headers = {"Content-Length": str(len(data))}
+        response = pool.urlopen("PUT", url, body=data, headers=headers)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert response.status == 200
+    assert taken == [data, data]
 
 
 def _later() -> datetime:

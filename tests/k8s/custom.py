@@ -1,12 +1,13 @@
-"""Schemas of the custom resources that the production overlay uses: the fields used, no others.
+"""Schemas of the custom resources that production and monitoring use: the fields used, no others.
 
 Kubernetes' own schemas come from a package; these kinds are of operators. Written by hand, and
 held against one state of each operator's source, not against its newest release or a cluster:
 rabbitmq/cluster-operator (`config/crd/bases/rabbitmq.com_rabbitmqclusters.yaml` and the reference
 in `docs/api`), kedacore/keda (`apis/keda/v1alpha1/scaledobject_types.go`, and what the trigger
-reads in `pkg/scalers/prometheus_scaler.go`) and prometheus-operator
-(`pkg/apis/monitoring/v1/podmonitor_types.go`). Where this is stricter than they are, it says what
-Cradle wants.
+reads in `pkg/scalers/prometheus_scaler.go`) and prometheus-operator (`pkg/apis/monitoring/v1`:
+`podmonitor_types.go`, `prometheusrule_types.go`, and RelabelConfig in `types.go`; endpoints as in
+`observability/prometheus/monitors` of rabbitmq/cluster-operator). Where this is stricter than they
+are, it says what Cradle wants.
 """
 
 from typing import Any
@@ -96,16 +97,36 @@ _SCALED_OBJECT = _object(
         ),
     },
 )
-_POD_MONITOR = _object(
+_LABEL: Schema = {"type": "string", "pattern": "^[a-z_]+$"}
+_RELABELING: Schema = {
+    "oneOf": [
+        _object({"action": {"const": "replace"}, "targetLabel": _LABEL, "replacement": TEXT}),
+        _object({"action": {"const": "labeldrop"}, "regex": TEXT}),
+    ]
+}
+_ENDPOINT = _object(
+    {"port": TEXT},
     {
-        "selector": _object({"matchLabels": ANYTHING}),
-        "podMetricsEndpoints": _list(_object({"port": TEXT}, {"path": TEXT, "interval": DURATION})),
-    }
+        "path": {"type": "string", "pattern": "^/"},
+        "interval": DURATION,
+        "params": {"type": "object", "additionalProperties": _list(TEXT)},
+        "relabelings": _list(_RELABELING),
+    },
 )
+_POD_MONITOR = _object(
+    {"selector": _object({"matchLabels": ANYTHING}), "podMetricsEndpoints": _list(_ENDPOINT)},
+    {"jobLabel": TEXT},
+)
+_TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+_ALERT = _object(
+    {"alert": TEXT, "expr": TEXT, "labels": _TEXTS, "annotations": _TEXTS}, {"for": DURATION}
+)
+_RULES = _object({"groups": _list(_object({"name": TEXT, "rules": _list(_ALERT)}))})
 
 SCHEMAS: dict[str, Schema] = {
     "RabbitmqCluster": _resource("rabbitmq.com/v1beta1", "RabbitmqCluster", _CLUSTER),
     "ScaledObject": _resource("keda.sh/v1alpha1", "ScaledObject", _SCALED_OBJECT),
     "PodMonitor": _resource("monitoring.coreos.com/v1", "PodMonitor", _POD_MONITOR),
+    "PrometheusRule": _resource("monitoring.coreos.com/v1", "PrometheusRule", _RULES),
 }
 """By kind."""

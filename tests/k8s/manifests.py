@@ -46,6 +46,11 @@ class Pod(NamedTuple):
         return self.labels.get("app.kubernetes.io/component") == "worker"
 
     @property
+    def is_command(self) -> bool:
+        """Where people run `cradle` commands."""
+        return self.labels.get("app.kubernetes.io/component") == "command"
+
+    @property
     def container(self) -> Manifest:
         """The one that works."""
         (only,) = self.spec["containers"]
@@ -70,6 +75,18 @@ def build(folder: Path) -> list[Manifest]:
 def built(name: str) -> tuple[Manifest, ...]:
     """One of `BUILDS`; not to be changed by a test."""
     return tuple(build(FOLDER / name))
+
+
+def with_components(folder: Path, name: str, *components: str) -> list[Manifest]:
+    """One of `BUILDS` with components of deploy/k8s/components; `folder` is an empty one."""
+    kustomization = {
+        "namespace": "cradle",
+        "resources": [f"deploy/k8s/{name}"],
+        "components": [f"deploy/k8s/components/{each}" for each in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (folder / "deploy").symlink_to(ROOT / "deploy")
+    return build(folder)
 
 
 def of_kind(name: str, *kinds: str) -> list[Manifest]:

@@ -1,7 +1,6 @@
 """Alert rules and dashboards as files: complete, up to date, each rule tried by promtool."""
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,13 @@ from shared.config import MetricsSettings
 from shared.coverage.causes import Cause
 from shared.messages import Stage
 from tests import promql
+from tests.promql import promtool
 
 TRIALS = promql.REPOSITORY / "tests/alerts"
 PROMETHEUS = promql.REPOSITORY / "deploy/prometheus/prometheus.yaml"
 OPERATIONS = promql.REPOSITORY / "docs/OPERATIONS.md"
 RULES = promql.alert_rules()
 NAMES = [rule["alert"] for rule in RULES]
-
-
-def promtool(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # -- alerts ----------------------------------------------------------------------------------------

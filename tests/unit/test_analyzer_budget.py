@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from analyzer.budget import (
     SLICES,
@@ -130,6 +131,18 @@ def test_midnight_utc_begins_a_new_budget_and_voids_what_is_left() -> None:
     budget.settle(yesterday, Amount())
     assert budget.reserve(CALL) is None
     assert next_midnight(clock.now()) == datetime(2026, 3, 3, tzinfo=UTC)
+
+
+def test_what_is_shown_is_of_today_though_nobody_has_asked_since_midnight() -> None:
+    clock = SimulatedClock(datetime(2026, 3, 1, 23, tzinfo=UTC))
+    spend_all(Budget(Objects(), LIMIT, "analyzer-1", clock))
+
+    def shown(part: str) -> float | None:
+        return REGISTRY.get_sample_value(f"cradle_analyzer_budget_{part}_requests")
+
+    assert (shown("limit"), shown("granted"), shown("balance")) == (100, 100, 0)
+    clock.advance(3600)
+    assert (shown("limit"), shown("granted"), shown("balance")) == (100, 0, 0)
 
 
 def test_a_limit_lowered_during_the_day_holds_at_once() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from archiver.convert import (
 from archiver.poster import encode_poster, make_poster
 from archiver.windows import window_of
 from shared.bucketframes import BucketFrames
-from shared.clock import SystemClock
+from shared.clock import SimulatedClock, SystemClock
 from shared.errors import ChildFailed, Misconfigured, StoreUnavailable, Unavailable
 from shared.framestore import FrameReader
 from shared.log import get_logger
-from tests.archiver_fragments import Recorded, empty_bucket, footage, record
+from shared.messages import Fragment
+from tests.archiver_fragments import Recorded, empty_bucket, footage, put, record, reference
 from tests.memory_store import MemoryStore
 
 
@@ -194,6 +196,47 @@ def test_a_conversion_that_takes_too_long_is_given_up(recorded: Recorded, tmp_pa
     assert "longer than 0 s" in (file.made.reason or "")
 
 
+class SlowFrames(FrameReader):
+    """A frame store that takes its time for each fragment."""
+
+    def __init__(self, root: Path, clock: SimulatedClock, seconds: float) -> None:
+        super().__init__(root)
+        self.clock, self.seconds = clock, seconds
+        self.copied: list[str] = []
+        self.stopping: threading.Event | None = None
+
+    def copy_to(self, path: str, offset: int, length: int, out_fd: int) -> int:
+        if path not in self.copied:
+            self.copied.append(path)
+            self.clock.advance(self.seconds)
+            if self.stopping is not None:
+                self.stopping.set()
+        return super().copy_to(path, offset, length, out_fd)
+
+
+def test_a_frame_store_that_is_slow_costs_no_mp4(recorded: Recorded, tmp_path: Path) -> None:
+    """The time-out is of ffmpeg, which is well."""
+    clock = SimulatedClock()
+    frames = SlowFrames(recorded.root, clock, seconds=100)
+    converter = Converter(
+        frames, clock, get_logger(), timeout_seconds=30, abandon=threading.Event()
+    )
+    made = converter.make(clip_of(recorded), tmp_path / "clip.mp4").made
+    assert (made.container, made.reason) == ("mp4", None)
+
+
+def test_a_stopping_worker_waits_for_one_fragment_of_a_slow_frame_store_at_most(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    clock, abandon = SimulatedClock(), threading.Event()
+    frames = SlowFrames(recorded.root, clock, seconds=100)
+    frames.stopping = abandon
+    converter = Converter(frames, clock, get_logger(), timeout_seconds=30, abandon=abandon)
+    with pytest.raises(Abandoned):
+        converter.make(clip_of(recorded), tmp_path / "clip.mp4")
+    assert len(frames.copied) == 1
+
+
 def test_a_stopping_worker_abandons_a_conversion(recorded: Recorded, tmp_path: Path) -> None:
     abandon = threading.Event()
     abandon.set()
@@ -255,6 +298,15 @@ def test_a_clip_can_do_without_a_poster(recorded: Recorded) -> None:
     assert make_poster(FrameReader(recorded.root), recorded.fragments[0], get_logger()) is None
 
 
+def test_a_store_that_is_away_for_a_moment_costs_no_poster(recorded: Recorded) -> None:
+    frames, store = in_bucket(recorded)
+    store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        make_poster(frames, recorded.fragments[0], get_logger())
+    store.is_away = False
+    assert make_poster(frames, recorded.fragments[0], get_logger()) is not None
+
+
 def test_a_fragment_whose_disk_gives_an_error_is_named(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,3 +358,41 @@ def test_without_ffmpeg_what_lies_in_a_bucket_is_the_clip_as_it_is(
     fail_without_ffmpeg(recorded, monkeypatch)
     file = converter_of(frames).make(clip_of(recorded), tmp_path / "clip.mp4")
     assert file.path.read_bytes() == original(recorded)
+
+
+def test_a_listing_that_is_late_calls_no_fragment_gone(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, store = in_bucket(recorded)
+    late = {recorded.fragments[1].path, recorded.fragments[3].path}
+    real = store.list
+    monkeypatch.setattr(
+        store, "list", lambda prefix: (each for each in real(prefix) if each.key not in late)
+    )
+    made = converter_of(frames).make(clip_of(recorded), tmp_path / "clip.mp4").made
+    assert (made.container, made.probed_frames) == ("mp4", recorded.frames)
+    frames.remove(recorded.fragments[1].path)
+    with pytest.raises(FragmentsGone) as found:
+        converter_of(frames).make(clip_of(recorded), tmp_path / "again.mp4")
+    assert found.value.numbers == {1}
+
+
+def test_clips_made_at_once_of_large_fragments_fetch_each_of_them_once() -> None:
+    """Pipes take them bit by bit, by turns, and together they have more than 64 MiB."""
+    frames, store = empty_bucket()
+    size, at_once = 10_000_000, 8
+    fragments = [reference(n).model_copy(update={"bytes": size}) for n in range(at_once)]
+    put(frames, *fragments)
+    turn = threading.Barrier(at_once, timeout=20)
+
+    def copy(fragment: Fragment) -> None:
+        with Path(os.devnull).open("wb") as out:
+            for offset in range(0, size, size // 4):
+                turn.wait()
+                frames.copy_to(fragment.path, offset, size // 4, out.fileno())
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(copy, fragments))
+    assert sorted(key for what, key in store.asked if what == "read") == [
+        each.path for each in fragments
+    ]

@@ -39,6 +39,8 @@ class Camera:
         self.tools = SimpleNamespace(
             clock=self.clock,
             frames=frames,
+            store=frames.store,
+            awaited_seconds=0.0,
             desk=Desk(),
             settings=ArchiveSettings(),
         )

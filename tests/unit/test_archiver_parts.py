@@ -25,8 +25,17 @@ from archiver.ledger import Ledger
 from archiver.reconcile import empty_windows, look, settled_epochs, untold
 from archiver.windows import window_of
 from archiver.workfolder import WorkFolder, remove_leftovers
+from shared.bucketframes import PORTION
 from shared.clipfolder import read_listing
-from shared.custody import EmptyWindow, EpochBegun, EpochEnded, FragmentsLost, read_custody
+from shared.clock import SimulatedClock
+from shared.custody import (
+    EmptyWindow,
+    EpochBegun,
+    EpochEnded,
+    FragmentsFound,
+    FragmentsLost,
+    read_custody,
+)
 from shared.errors import BadMessage
 from shared.framestore import INDEX_NAME, EpochIndex, FrameReader
 from shared.identity import new_epoch
@@ -241,6 +250,9 @@ def test_custody_records_read_back_and_have_keys_of_their_own() -> None:
             by=Stage.INGEST,
             reason="quota",
         ),
+        FragmentsFound(
+            camera=CAMERA, epoch=EPOCH, first=3, last=4, starts_at=START, corrects="custody/x.json"
+        ),
         EmptyWindow(camera=CAMERA, starts_at=START, ends_at=later, reason="offline"),
     ]
     assert [read_custody(each.to_body()) for each in records] == records
@@ -357,12 +369,12 @@ def test_what_was_written_off_and_lies_in_the_store_is_taken_up_again(tmp_path: 
     (folder / INDEX_NAME).write_bytes(b"".join(each.to_body() + b"\n" for each in fragments))
     (tmp_path / fragments[1].path).write_bytes(b"it is here")
     book.ledger.lose(EPOCH, 0, 3)
-    found = look(FrameReader(tmp_path), CAMERA, {EPOCH}, book.ledger.lost, {})
+    found = look(FrameReader(tmp_path), CAMERA, {EPOCH}, book.ledger.lost, {}, LONG_AGO, 100)
     for epoch, numbers in found.again.items():
         book.ledger.find(epoch, numbers)
     assert untold(found.indices, book, {}, LONG_AGO, 100) == [fragments[1]]
     assert book.ledger.lost == {EPOCH: {0, 2, 3}}
-    assert look(FrameReader(tmp_path), CAMERA, {EPOCH}, {}, {}).indices == {}
+    assert look(FrameReader(tmp_path), CAMERA, {EPOCH}, {}, {}, LONG_AGO, 100).indices == {}
 
 
 def test_an_index_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
@@ -371,7 +383,7 @@ def test_an_index_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / CAMERA / good).mkdir()
     line = reference(0, epoch=good).to_body() + b"\n"
     (tmp_path / CAMERA / good / INDEX_NAME).write_bytes(line)
-    found = look(FrameReader(tmp_path), CAMERA, set(), {}, {})
+    found = look(FrameReader(tmp_path), CAMERA, set(), {}, {}, LONG_AGO, 100)
     assert list(found.indices) == [good]
     assert list(found.unread) == [bad]
 
@@ -400,11 +412,11 @@ def test_in_a_bucket_what_came_after_an_epochs_end_is_archived_too() -> None:
     frames.put_end(end)
     book.ledger.commit(EPOCH, 0, 4, START)
     book.ledger.commit(EPOCH, 10, 10, START)
-    found = look(frames, CAMERA, (), {}, book.under_way_or_committed())
+    found = look(frames, CAMERA, (), {}, book.under_way_or_committed(), LONG_AGO, 100)
     assert untold(found.indices, book, {EPOCH: end}, LONG_AGO, 100) == []
     settled = settled_epochs(frames, found.indices, book, LONG_AGO)
     put(frames, *fragments[5:10])
-    found = look(frames, CAMERA, settled, {}, book.under_way_or_committed())
+    found = look(frames, CAMERA, settled, {}, book.under_way_or_committed(), LONG_AGO, 100)
     assert untold(found.indices, book, {EPOCH: end}, LONG_AGO, 100) == fragments[5:10]
 
 
@@ -418,7 +430,7 @@ def test_what_the_book_knows_costs_a_bucket_no_request() -> None:
     (closing,) = book.take_over(fragments[1297].ends_at, 0.0, 0.0)  # in hand; 1200.. gathered
     assert (closing.window.start - int(START.timestamp()), len(closing.fragments)) == (600, 600)
     store.asked.clear()
-    found = look(frames, CAMERA, (), {}, book.under_way_or_committed())
+    found = look(frames, CAMERA, (), {}, book.under_way_or_committed(), LONG_AGO, 100)
     assert untold(found.indices, book, {}, LONG_AGO, 100) == fragments[1298:]
     assert heads(store) == 2
     assert len(store.asked) == 4, "and a listing of the epochs, and one of this one"
@@ -426,6 +438,57 @@ def test_what_the_book_knows_costs_a_bucket_no_request() -> None:
     known = book.under_way_or_committed()[EPOCH]
     assert list(read_index(frames, CAMERA, EPOCH, known)) == fragments[1298:]
     assert [what for what, _ in store.asked] == ["list", "stat", "stat"]
+
+
+def test_what_a_queue_lost_costs_a_bucket_about_one_request_each() -> None:
+    """However many there are: each round asks for what it takes up, and no more."""
+    frames, store = empty_bucket()
+    book, clock, prefetch = Book(10, 10), SimulatedClock(START), 64
+    later = new_epoch(START + timedelta(hours=1))
+    fragments = [reference(n, epoch=EPOCH) for n in range(400)]
+    others = [
+        reference(n, epoch=later, captured_at=START + timedelta(hours=1, seconds=n))
+        for n in range(100)
+    ]
+    put(frames, *fragments, *others)
+    frames.put_end(end := ended(EPOCH, START).model_copy(update={"fragments": 400}))
+    store.asked.clear()
+    taken: list[Fragment | EpochEnd] = []
+    while found := untold(
+        look(frames, CAMERA, (), {}, book.under_way_or_committed(), LONG_AGO, prefetch).indices,
+        *(book, {EPOCH: end} if end in taken else {}, LONG_AGO, prefetch),
+    ):
+        taken += found
+        for each in found:
+            if isinstance(each, Fragment):
+                book.offer(each, clock.monotonic())
+    assert taken == [*fragments, end, *others]
+    assert heads(store) <= 500 + 8 * PORTION
+
+
+def test_what_is_too_old_hides_nothing_in_a_bucket() -> None:
+    frames, _ = empty_bucket()
+    fragments = [reference(n, epoch=EPOCH) for n in range(100)]
+    put(frames, *fragments)
+    oldest = fragments[80].captured_at + timedelta(seconds=0.5)
+    found = look(frames, CAMERA, (), {}, {}, oldest, 10)
+    assert untold(found.indices, Book(600, 10), {}, oldest, 10) == fragments[80:90]
+
+
+def test_a_window_is_completed_by_what_lies_beside_it_alone() -> None:
+    """What a queue lost may be half a day behind it."""
+    frames, store = empty_bucket()
+    book, fragments = Book(10, 10), [reference(n, epoch=EPOCH) for n in range(300)]
+    put(frames, *fragments)
+    for each in (fragments[105], fragments[107], fragments[110]):
+        book.offer(each, 0.0)
+    (closing,) = book.take_over(START, 0.0, 0.0)
+    store.asked.clear()
+    known = book.known_to(closing, 25)
+    found = read_index(frames, CAMERA, EPOCH, known)
+    (made,) = book.complete(closing, found)
+    assert made == tuple(fragments[100:110])
+    assert heads(store) <= 2 * 25 + 3
 
 
 def test_a_window_of_which_all_is_known_costs_a_bucket_one_listing() -> None:
@@ -441,7 +504,7 @@ def test_what_was_written_off_and_lies_in_a_bucket_is_taken_up_again() -> None:
     book, fragments = Book(600, 10), [reference(n, epoch=EPOCH) for n in range(4)]
     put(frames, fragments[1])
     book.ledger.lose(EPOCH, 0, 3)
-    found = look(frames, CAMERA, (), book.ledger.lost, book.under_way_or_committed())
+    found = look(frames, CAMERA, (), book.ledger.lost, book.under_way_or_committed(), LONG_AGO, 100)
     assert found.again == {EPOCH: {1}}
     for epoch, numbers in found.again.items():
         book.ledger.find(epoch, numbers)

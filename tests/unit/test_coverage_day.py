@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.clock import milliseconds
+from shared.config import from_mapping
 from shared.coverage.causes import Cause
 from shared.coverage.day import Coverage, Evidence, Reason, Rules, cover
 from shared.coverage.epochs import Unreadable
 from shared.coverage.footage import Span
-from shared.custody import EmptyWindow, EpochEnded
+from shared.custody import EmptyWindow, EpochEnded, FragmentsFound
 from tests.coverage_story import Story, is_apart
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -33,9 +34,10 @@ def covered(
     starts: datetime = DAY,
     ends: datetime = DAY + timedelta(days=1),
     now: datetime = LATER,
+    rules: Rules = RULES,
 ) -> Coverage:
     evidence = story.evidence() if isinstance(story, Story) else story
-    return cover(evidence, between(starts, ends), now, RULES)
+    return cover(evidence, between(starts, ends), now, rules)
 
 
 def told(coverage: Coverage) -> list[tuple[float, float, Cause]]:
@@ -314,6 +316,46 @@ def test_a_camera_that_went_offline_just_now_is_missing_already() -> None:
         (3600, 210, Cause.CAMERA_OFFLINE),
         (3810, 30, Cause.PENDING),
     ]
+
+
+def test_what_a_host_that_is_away_may_hold_is_missing_only_once_nobody_can_bring_it() -> None:
+    rules = replace(RULES, awaited_seconds=25 * 3600)
+    story = Story()
+    made = story.record(at(10), 3600, "the server ended", lambda each: each.fragment >= 600)
+    hole, until = made[:600], at(10, 10) + timedelta(hours=25)
+
+    def answer(now: datetime) -> Reason:
+        (found,) = covered(story, at(10), at(11), now, rules).holes
+        assert found.span == between(at(10), at(10, 10))
+        return found.reason
+
+    for now in (at(12), until - timedelta(milliseconds=1)):
+        reason = answer(now)
+        assert reason.cause is Cause.PENDING
+        assert reason.words == "may still lie in the spool of a host that is away"
+    assert answer(until).cause is Cause.UNKNOWN
+    story.lose(hole, "in no clip, and nobody brought them in time")
+    assert answer(until).cause is Cause.LOST
+    lost = story.records[-1]
+    story.store(hole)
+    story.records.append(
+        FragmentsFound(
+            camera=story.camera,
+            epoch=made[0].epoch,
+            first=0,
+            last=599,
+            starts_at=made[0].captured_at,
+            corrects=lost.key,
+        )
+    )
+    assert covered(story, at(10), at(11), until, rules).holes == ()
+
+
+def test_only_where_stages_share_no_disk_a_host_may_hold_what_is_missing() -> None:
+    folder = from_mapping({"frames": {"url": "file:///frames"}})
+    bucket = from_mapping({"frames": {"url": "s3://frames", "retention_hours": 48}})
+    assert Rules.of(folder).awaited_seconds == 0
+    assert Rules.of(bucket).awaited_seconds == 49 * 3600
 
 
 def test_what_has_expired_says_so_and_its_gaps_keep_their_reasons() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from encoder.folder import LEAST_LINGER_SECONDS
-from encoder.mirror import GUARD_SECONDS, LONGEST_PAUSE_SECONDS, MirroredFolder
+from encoder.mirror import DELETE_SECONDS, LONGEST_PAUSE_SECONDS, MirroredFolder
 from encoder.playlist import NAME, Playlist, Segment, parse
 from encoder.strand import Strand
 from shared.clock import SimulatedClock
-from shared.errors import SeatTaken, StoreUnavailable
+from shared.errors import Overtaken, SeatTaken, StoreUnavailable
 from shared.log import get_logger
 from tests.memory_store import MemoryStore
 
@@ -161,37 +161,58 @@ def test_whoever_comes_on_whatever_host_carries_the_numbers_on(
 
 
 def test_who_was_frozen_does_not_overwrite_its_successor(
-    host: Host, other: Host, store: MemoryStore, clock: SimulatedClock
+    host: Host, other: Host, store: MemoryStore
 ) -> None:
     host.segment()
     host.segment(run=False)  # it is frozen before this one is on its way
     other.take_over()
-    clock.advance(GUARD_SECONDS + 1)
     other.segment()
     host.strand.run()
     assert published(store).segments[-1].generation == other.name
     assert isinstance(host.seen[-1], SeatTaken)
 
 
-def test_who_was_frozen_within_a_request_does_not_overwrite_its_successor(
-    host: Host, other: Host, store: MemoryStore, clock: SimulatedClock
+@pytest.mark.parametrize("successor_is_before", ["its first segment", "nothing yet"])
+def test_a_request_that_was_under_way_when_its_writer_froze_replaces_nothing(
+    host: Host, other: Host, store: MemoryStore, successor_is_before: str
 ) -> None:
     host.segment()
-    replace = store.replace
+    late: list[Callable[[], str]] = []
+    replace = store.replace_version
 
-    def freeze(key: str, data: bytes, *, content_type: str) -> None:
-        replace(key, data, content_type=content_type)
-        if key.endswith(NAME):
-            store.replace = replace  # type: ignore[method-assign]
-            clock.advance(GUARD_SECONDS + 1)
-            other.take_over()
-            other.segment()
+    def keep(*asked: Any, content_type: str) -> str:
+        late.append(lambda: replace(*asked, content_type=content_type))
+        raise StoreUnavailable("not answered in time")
 
-    store.replace = freeze  # type: ignore[method-assign]
+    store.replace_version = keep  # type: ignore[method-assign,assignment]
     host.segment()
+    store.replace_version = replace  # type: ignore[method-assign]
+    other.take_over()
+    if successor_is_before == "its first segment":
+        other.segment()
+    before = published(store)
+    with pytest.raises(Overtaken):
+        late[0]()
+    assert published(store) == before
+    assert published(store) == other.playlist
+
+
+def test_a_request_of_its_own_that_was_answered_too_late_stops_no_writer(
+    host: Host, store: MemoryStore
+) -> None:
     host.segment()
-    assert published(store).segments[-1].generation == other.name
-    assert isinstance(host.seen[-1], SeatTaken)
+    replace = store.replace_version
+
+    def lose(*asked: Any, content_type: str) -> str:
+        replace(*asked, content_type=content_type)
+        raise StoreUnavailable("the answer is lost")
+
+    store.replace_version = lose  # type: ignore[method-assign,assignment]
+    host.segment()
+    store.replace_version = replace  # type: ignore[method-assign]
+    host.segment()
+    assert [type(each) for each in host.seen] == [type(None), StoreUnavailable, type(None)]
+    assert len(published(store).segments) == 3
 
 
 def test_a_fault_of_ours_is_told_like_any_other_failure(
@@ -236,12 +257,17 @@ def test_nothing_is_published_after_the_camera_was_dropped(host: Host, store: Me
 def test_what_left_the_playlist_leaves_bucket_and_disk(
     host: Host, store: MemoryStore, clock: SimulatedClock
 ) -> None:
-    for _ in range(5):
+    for _ in range(6):
         host.segment()
-    host.segment()
     clock.advance(2 * LEAST_LINGER_SECONDS)
+    store.is_away = True
     host.folder.clean()
     host.strand.run()
+    store.is_away = False
+    clock.advance(DELETE_SECONDS)
+    host.folder.clean()  # though nothing more has come since: the camera may be dead
+    host.strand.run()
+    assert [what for what, _ in store.asked].count("remove all") == 2
     assert segments_of(store) == {each.uri for each in published(store).segments}
     assert list(host.root.glob("*/*/*.ts")) == []
 
@@ -257,6 +283,49 @@ def test_what_a_dead_encoder_left_in_the_bucket_goes(
     other.segment()
     other.strand.run()
     assert {each.partition("/")[0] for each in segments_of(store)} == {other.name}
+
+
+def test_a_key_of_the_bucket_is_no_path_of_this_machine(
+    other: Host, store: MemoryStore, clock: SimulatedClock, tmp_path: Path
+) -> None:
+    """Whoever may write there would delete any folder here."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "000000.ts").write_text("somebody else's")
+    for name in (f"{victim}/000000.ts", f"{'0' * 20}/../../{victim.name}/000000.ts", "x/../y"):
+        store.objects[f"live/{CAMERA}/{name}"] = b"x"
+    store._written_at |= {key: clock.now() for key in store.objects}
+    other.take_over()
+    for _ in range(3):
+        clock.advance(LEAST_LINGER_SECONDS + 1)
+        other.segment()
+    assert (victim / "000000.ts").exists()
+
+
+def test_a_segment_that_cannot_be_read_is_not_named(
+    host: Host, store: MemoryStore, clock: SimulatedClock
+) -> None:
+    host.segment()
+    uri = host.segment(run=False)
+    (host.root / CAMERA / uri).unlink()
+    (host.root / CAMERA / uri).mkdir()  # any other OSError than that it is gone
+    host.strand.run()
+    assert {each.uri for each in published(store).segments} <= segments_of(store)
+    host.segment()
+    after = published(store)
+    assert [each.uri for each in after.segments] == [host.playlist.segments[-1].uri]
+    assert after.media_sequence == host.playlist.media_sequence + 2  # its number stays its own
+
+
+def test_a_generation_sorts_behind_its_predecessor_whose_clock_was_ahead(
+    host: Host, other: Host, clock: SimulatedClock
+) -> None:
+    clock.step(3)
+    host.name, host.generation = host.folder.new_generation()
+    host.segment()
+    clock.step(-3)
+    other.take_over()
+    assert other.name > host.name
 
 
 def test_a_seat_is_not_taken_up_before_the_bucket_has_answered(

@@ -31,7 +31,13 @@ ELSEWHERE = {
 
 
 @pytest.fixture
-def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., House]:
+def said() -> list[str]:
+    """What houses have told the person in front of them."""
+    return []
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Callable[..., House]:
     """Builds a house with one camera on a machine where everything is installed."""
     for variable in ("CRADLE_BROKER__URL", "CRADLE_ARCHIVE__ENDPOINT"):
         monkeypatch.delenv(variable, raising=False)
@@ -45,7 +51,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hous
         file.write_text(yaml.safe_dump(content))
         data = tmp_path / "data"
         try:
-            return House(file, data, {}, SimulatedClock(), structlog.get_logger(), lambda _: None)
+            return House(file, data, {}, SimulatedClock(), structlog.get_logger(), said.append)
         finally:
             assert not data.exists()
 
@@ -90,6 +96,21 @@ def test_a_video_file_that_cannot_be_read_is_refused_by_key_and_path(
     for path in (tmp_path / "none.mp4", tmp_path):
         with pytest.raises(Misconfigured, match=rf"^cameras\.camera-1\.source: {path} "):
             build(path.as_uri())
+
+
+def test_a_missing_password_is_told_of_and_costs_that_camera_alone(
+    build: Callable[..., House], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("A_PW", raising=False)
+    login = {"username": "viewer", "password_env": "A_PW"}
+    cameras = [
+        {"id": "camera-1", "source": "test:"},
+        {"id": "camera-2", "source": "rtsp://192.0.2.1/1", **login},
+    ]
+    build(**ELSEWHERE, cameras=cameras)
+    [words] = said
+    assert words.startswith("cameras.camera-2.password_env: the environment variable A_PW is not")
+    assert words.endswith("; until then camera-2 is offline")
 
 
 def test_a_store_of_somebody_else_that_is_away_is_no_reason_not_to_start(

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.docker import healthcheck
 from shared.messages import Stage
+from tests.support import eventually
 
 REPOSITORY: Final = Path(__file__).parents[2]
 FOLDER: Final = REPOSITORY / "deploy" / "docker"
@@ -134,3 +135,51 @@ def test_a_worker_that_does_not_answer_is_not_well(worker: HTTPServer) -> None:
     worker.shutdown()
     worker.server_close()
     assert not healthcheck.is_well(port)
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_a_worker_hangs_when_every_look_for_long_enough_was_bad() -> None:
+    one, next_life = healthcheck.Worker(7, "100"), healthcheck.Worker(7, "900")
+
+    def looks(worker: healthcheck.Worker, *looks: tuple[float, bool]) -> list[bool]:
+        return [healthcheck.hangs(worker, well=well, now=now) for now, well in looks]
+
+    assert not any(looks(one, (0, True), (15, False), (90, False), (104, False)))
+    assert looks(one, (106, False)) == [True]
+    assert not any(looks(one, (110, True), (120, False), (200, False), (205, True), (211, False)))
+    # One that was started anew, and has never answered yet, may still be starting.
+    assert not any(looks(next_life, (1000, False), (1095, False), (1299, False)))
+    assert looks(next_life, (1300, False)) == [True]
+
+
+def test_the_worker_is_found_whatever_stands_before_it(tmp_path: Path) -> None:
+    for pid, words in {
+        "1": "/sbin/docker-init\0--\0tini\0--\0cradle-stage\0ingest\0",
+        "6": "tini\0--\0cradle-stage\0ingest\0",
+        "7": "python\0-m\0ingest\0--config\0x\0",
+        "30": "python\0-m\0deploy.docker.healthcheck\0",
+    }.items():
+        folder = tmp_path / pid
+        folder.mkdir()
+        (folder / "cmdline").write_text(words)
+        (folder / "stat").write_text(f"{pid} (a) name) S " + " ".join(map(str, range(4, 53))))
+    assert healthcheck.worker_of("ingest", tmp_path) == healthcheck.Worker(7, "22")
+    assert healthcheck.worker_of("encoder", tmp_path) is None
+
+
+def test_a_process_of_this_machine_is_read_as_it_is() -> None:
+    sleeper = [sys.executable, "-m", "timeit", "-n", "1", "-r", "1", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeper) as process:
+        try:
+            worker = eventually(lambda: healthcheck.worker_of("timeit"), 10)
+            assert worker is not None
+            assert worker.pid == process.pid
+            assert int(worker.started) > 0
+        finally:
+            process.kill()

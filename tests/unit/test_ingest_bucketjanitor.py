@@ -1,5 +1,7 @@
 """Cleaning a frame store that is a bucket: stored first, others written down, nobody's closed."""
 
+import errno
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +13,11 @@ from prometheus_client import REGISTRY
 from ingest.bucketjanitor import ABANDONED_SECONDS, TOTAL_SECONDS
 from ingest.choice import GIB
 from ingest.janitor import Janitor
-from ingest.recovery import INTERRUPTED, append_lines, begin_epoch
+from ingest.lines import Cursor
+from ingest.recovery import INTERRUPTED, append_lines, begin_epoch, close_epoch
 from ingest.shelf import Shelf
 from ingest.stored import note_stored
+from ingest.uploads import Uploads
 from shared.bucketframes import BucketFrames
 from shared.clock import SimulatedClock
 from shared.config import from_mapping
@@ -23,6 +27,7 @@ from shared.identity import ClipIdentity, fragment_path, new_epoch
 from shared.log import get_logger
 from shared.messages import EpochEnd, Event, Fragment, Stage, StreamParameters
 from tests.memory_store import MemoryStore
+from tests.support import eventually
 
 CAMERA, FORGOTTEN = "camera-1", "camera-9"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -30,6 +35,7 @@ STREAM = StreamParameters(
     video_codec="h264", width=64, height=64, frames_per_second=30, audio_codec=None
 )
 BYTES = 1000
+SECONDS = 10.0
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
@@ -68,7 +74,11 @@ class House:
         store: Any = self.store
         archive: Any = self.archive
         self.frames.store = store
-        self.janitor = Janitor(self.settings, archive, self.clock, get_logger(), self.frames)
+        root, log = self.settings.frames.root, get_logger()
+        self.uploads = Uploads(root, self.frames, lambda _: None, self.clock, log)
+        self.janitor = Janitor(
+            self.settings, archive, self.clock, log, self.frames, self.uploads.wake
+        )
         self.janitor.cameras = (CAMERA,)
 
     def record(
@@ -89,11 +99,13 @@ class House:
             EpochEnd(camera=camera, epoch=epoch, fragments=fragments, ended_at=NOON, reason="x")
         )
 
-    def commit(self, epoch: str, first: int, last: int) -> None:
-        """The archiver commits a clip now, and says so."""
+    def commit(self, epoch: str, first: int, last: int, *, heard: bool = True) -> None:
+        """The archiver commits a clip now, and says so; another host may hear it."""
         identity = ClipIdentity(CAMERA, epoch, first, last, NOON + timedelta(seconds=first))
         for key in (identity.object_key("mp4"), identity.manifest_key):
             self.archive.create_bytes(key, b"", content_type="x")
+        if not heard:
+            return
         event = Event(
             stage=Stage.ARCHIVER,
             worker="archiver-1",
@@ -146,11 +158,88 @@ def test_a_word_that_the_bucket_does_not_bear_out_deletes_nothing(house: House) 
     assert house.left(epoch) == [0, 1, 2]
 
 
+def test_what_was_stored_while_another_host_had_the_camera_is_found_in_the_bucket(
+    house: House,
+) -> None:
+    epoch = house.record(6)
+    house.commit(epoch, 0, 3, heard=False)
+    house.clean(14 * MINUTE)
+    assert house.left(epoch) == [0, 1, 2, 3, 4, 5]
+    asked = len(house.archive.asked)
+    house.clean(2 * MINUTE)
+    assert house.left(epoch) == [4, 5]
+    assert house.archive.asked[asked:] == [("list", "clips/camera-1/2026/03/01/")]
+    house.clean(8 * MINUTE)
+    assert len(house.archive.asked) == asked + 1
+    house.commit(epoch, 4, 5, heard=False)
+    house.clean(2 * MINUTE)
+    house.clean(9 * MINUTE)
+    assert house.left(epoch) == []
+    assert house.janitor.expired.news(house.clock.now()) == {}
+
+
+def test_nobody_is_told_of_a_loss_that_a_clip_denies(tmp_path: Path) -> None:
+    house = House(tmp_path, quota_gib=2 * BYTES / GIB)
+    epoch = house.record(6)
+    house.commit(epoch, 0, 2, heard=False)
+    house.clean()
+    assert house.left(epoch) == [4, 5]
+    assert house.losses == [(3, 3, "quota")]
+    assert house.janitor.expired.news(house.clock.now())[CAMERA].fragments == 1
+
+
+def test_with_the_archive_away_people_are_told_of_all_that_may_be_lost(tmp_path: Path) -> None:
+    house = House(tmp_path, quota_gib=2 * BYTES / GIB)
+    epoch = house.record(6)
+    house.commit(epoch, 0, 2, heard=False)
+    house.archive.is_away = True
+    house.clean()
+    assert house.left(epoch) == [4, 5]
+    assert house.janitor.expired.news(house.clock.now())[CAMERA].fragments == 4
+    house.archive.is_away = False
+    house.clean()
+    assert house.losses == [(3, 3, "quota")]
+
+
 def test_what_was_never_stored_goes_at_its_age_and_is_written_down(house: House) -> None:
     epoch = house.record(3)
     house.clean(25 * HOUR)
     assert house.left(epoch) == []
     assert house.losses == [(0, 2, "retention")]
+
+
+def test_one_listing_tells_which_of_all_that_was_deleted_is_there_all_the_same(
+    house: House,
+) -> None:
+    house.record(200)
+    before = len(house.store.asked)
+    house.clean(25 * HOUR)
+    assert house.losses == [(0, 199, "retention")]
+    assert [what for what, _ in house.store.asked[before:]].count("stat") == 200  # its metadata
+    assert len(house.store.asked) - before < 210
+
+
+def test_nothing_unarchived_goes_that_cannot_be_written_down_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool's disk is full, and deleting from the bucket makes no room there."""
+    house = House(tmp_path, quota_gib=BYTES / GIB)
+    epoch = house.record(6)
+    house.commit(epoch, 4, 5)
+
+    def no_room(_file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", no_room)
+        house.clean()
+        assert house.left(epoch) == [0, 1, 2, 3]
+        assert house.janitor.expired.news(NOON) == {}
+        house.clean(25 * HOUR)
+        assert house.left(epoch) == [0, 1, 2, 3]
+    house.clean()
+    assert house.left(epoch) == []
+    assert house.losses == [(0, 3, "retention")]
 
 
 def test_over_the_quota_the_oldest_goes_first_the_stored(tmp_path: Path) -> None:
@@ -182,6 +271,17 @@ def test_of_what_is_too_much_each_camera_gives_its_part(tmp_path: Path) -> None:
     house.record(4, camera="other-1")
     house.clean()
     assert house.left(epoch) == list(range(3, 12))
+    house.clean(MINUTE)  # how large the whole store is was looked at before that
+    assert house.left(epoch) == list(range(3, 12))
+
+
+def test_the_size_of_the_whole_store_is_told_whoever_has_the_cameras(tmp_path: Path) -> None:
+    house = House(tmp_path, [{"id": "other-1", "source": "test:"}])
+    house.record(3)
+    house.record(4, camera="other-1")  # another worker has it
+    house.clean()
+    house.janitor.clean()
+    assert REGISTRY.get_sample_value("cradle_ingest_frame_store_bytes") == 7 * BYTES
 
 
 def test_what_was_put_here_is_not_asked_about(house: House) -> None:
@@ -219,6 +319,21 @@ def test_what_was_uploaded_is_nothing_that_the_spool_still_holds(house: House) -
         assert len(shelf.look()) == 1
         (root / path).unlink()
     assert shelf.look() == []
+
+
+def test_what_is_closed_for_a_dead_writer_is_uploaded_though_no_line_of_its_camera_comes(
+    house: House,
+) -> None:
+    root, epoch = house.settings.frames.root, new_epoch(NOON)
+    begin_epoch(root / FORGOTTEN / epoch, NOON, STREAM)
+    house.uploads.start()
+    eventually(lambda: house.uploads.reaches(FORGOTTEN, Cursor("", 0)), SECONDS)
+    waiting = "cradle_ingest_upload_waiting_cameras"
+    eventually(lambda: REGISTRY.get_sample_value(waiting) == 0, SECONDS)
+    close_epoch(root, FORGOTTEN, epoch, INTERRUPTED, get_logger())
+    house.janitor.clean()
+    eventually(lambda: house.frames.closed(FORGOTTEN, epoch).end, SECONDS)
+    house.uploads.finish(SECONDS)
 
 
 def test_each_fragment_is_asked_about_once(house: House) -> None:

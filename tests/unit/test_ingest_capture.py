@@ -19,12 +19,14 @@ from encoder.command import Recipe, hls_command
 from ingest import recording
 from ingest.camera import Capture, Frozen
 from ingest.demuxed import DemuxedFeed
-from ingest.feed import Arrival
+from ingest.feed import Arrival, Feed
 from ingest.fragment import CannotCarry, GrowingFragment, Memory
+from ingest.open import open_feed
 from ingest.pulse import Pulse
-from shared.clock import SimulatedClock
+from shared.clock import Clock, SimulatedClock
+from shared.config import CameraSettings
 from shared.errors import FrameStoreFailed, SourceFailed
-from shared.log import get_logger
+from shared.log import Log, get_logger
 from shared.transport import count_frames
 from tests import flv
 from tests.ingest_studio import (
@@ -596,6 +598,34 @@ def test_a_camera_is_told_to_be_on_or_off_line_once(
         ("offline", "that will do"),
     ]
     assert len([line for line in studio.lines if line["action"] == "camera.failed"]) == 4
+
+
+def test_a_missing_password_is_said_once_as_an_error_and_the_capture_goes_on(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("A_PW", raising=False)
+    tries: list[CameraSettings] = []
+    capture: Capture
+
+    def open_it(camera: CameraSettings, clock: Clock, stop: threading.Event, log: Log) -> Feed:
+        tries.append(camera)
+        if len(tries) == 3:
+            capture.ask_to_stop("that will do")
+        return open_feed(camera, clock, stop, log)
+
+    camera = camera_settings("rtsp://192.0.2.1/1", username="viewer", password_env="A_PW")
+    capture = Capture(camera, studio.surroundings(open_it))
+    capture._stop.wait = lambda _seconds=None: capture._stop.is_set()  # type: ignore[assignment]
+    capture.run()
+    assert len(tries) == 3
+    words = "cameras.camera-1.password_env: the environment variable A_PW is not set; set it"
+    [line] = [each for each in studio.lines if each["action"] == "camera.misconfigured"]
+    assert line["reason"].startswith(words)
+    assert line["level"] == "error"
+    assert capture.state.startswith(f"offline: {words}")
+    (_, first, detail), (_, last, _) = studio.told
+    assert (first, last) == ("offline", "offline")
+    assert str(detail["reason"]).startswith(words)
 
 
 # -- the disk ------------------------------------------------------------------------------------

@@ -3,22 +3,25 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ingest import upload as upload_file
-from ingest.lines import PATIENCE_SECONDS, Cursor, write_cursor
+from ingest.lines import ALL, PATIENCE_SECONDS, Cursor, write_cursor
 from ingest.outbox import Outbox
 from ingest.recovery import append_lines, begin_epoch
 from ingest.spool import Spool
-from ingest.upload import CURSOR_NAME, TRIES
-from ingest.uploads import Uploads
+from ingest.upload import AT_ONCE, CURSOR_NAME, TRIES
+from ingest.uploads import LONGEST_PAUSE_SECONDS, Uploads
 from shared.bucketframes import BucketFrames
 from shared.bucketplace import BucketPlace
 from shared.clock import SimulatedClock
 from shared.config import ArchiveSettings
+from shared.errors import StoreUnavailable, Unavailable
 from shared.framestore import INDEX_NAME, FrameReader
 from shared.identity import fragment_path, new_epoch
 from shared.log import get_logger
@@ -140,18 +143,24 @@ def test_what_is_closed_is_uploaded_its_file_goes_and_then_it_is_told(host: Host
     host.until_left()
 
 
+class Link:
+    """A broker that confirms everything at once."""
+
+    sent = 0
+
+    def publish_confirmed(self, *_: object, headers: object, on_result: Any) -> None:
+        self.sent += 1
+        on_result(True)
+
+
+def outbox_of(host: Host) -> Outbox:
+    reaches = partial(host.uploads.reaches, CAMERA)
+    return Outbox(host.root, CAMERA, host.clock, get_logger(), reaches)
+
+
 def test_nothing_is_published_before_it_can_be_read(host: Host) -> None:
-    class Link:
-        sent = 0
-
-        def publish_confirmed(self, *_: object, headers: object, on_result: Any) -> None:
-            self.sent += 1
-            on_result(True)
-
     link: Any = Link()
-    outbox = Outbox(
-        host.root, CAMERA, host.clock, get_logger(), lambda: host.uploads.cursor(CAMERA)
-    )
+    outbox = outbox_of(host)
     host.store.is_away = True
     host.uploads.start()
     host.close(3)
@@ -173,6 +182,41 @@ def test_a_store_that_is_away_costs_nothing_and_what_is_new_goes_first(host: Hos
     assert host.uploads.trouble is None
     created = [key for what, key in host.store.asked if what == "create"]
     assert len(created) == len(set(created)) == 31
+
+
+@pytest.mark.parametrize(("late_seconds", "first"), [(0.0, [20, 21, 0, 1]), (60.0, [0, 1, 2, 3])])
+def test_what_failed_goes_first_again_as_long_as_live_waits_for_it(
+    host: Host, late_seconds: float, first: list[int]
+) -> None:
+    host.store.refuses = StoreUnavailable("busy"), {"create"}
+    host.close(20, add=False)
+    host.close(2)
+    host.uploads.start()
+    eventually(lambda: host.uploads.trouble, SECONDS)
+    host.clock.advance(late_seconds)
+    host.store.refuses = None
+    host.until_told(22)
+    assert [each.fragment for each in host.told if isinstance(each, Fragment)][:4] == first
+
+
+def test_neither_live_nor_the_archive_waits_for_the_other(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store takes as long for a fragment as the camera does, and some have gathered."""
+    host.close(4, add=False)
+    put = host.frames.put
+
+    def slow(record: Fragment, data: bytes, early_from: int | None = None) -> None:
+        put(record, data, early_from)
+        if record.fragment >= 4 and len(host.records) < 30:
+            host.close(1)
+
+    monkeypatch.setattr(host.frames, "put", slow)
+    host.close(1)
+    host.uploads.start()
+    host.until_told(30)
+    numbers = [each.fragment for each in host.told if isinstance(each, Fragment)]
+    assert numbers[:9] == [4, 5, 0, 6, 1, 7, 2, 8, 3]
 
 
 def test_what_went_before_its_turn_is_no_hole_in_the_archive(host: Host) -> None:
@@ -197,27 +241,71 @@ def test_what_went_before_its_turn_is_no_hole_in_the_archive(host: Host) -> None
     eventually(lambda: len(host.frames.closed(CAMERA, host.epoch).fragments) == 6, SECONDS)
 
 
-def test_an_epoch_that_could_not_be_closed_holds_up_no_other_and_comes_later(host: Host) -> None:
+def test_what_went_before_its_turn_is_archived_though_its_host_never_comes_back(host: Host) -> None:
+    """It died for good with those before it in its spool; another host closed the epoch."""
+    host.uploads.start()
+    host.close(2)
+    host.until_told(2)
+    host.uploads.finish(SECONDS)
+    host.close(4, add=False)
+    early = host.records[-1]
+    assert isinstance(early, Fragment)
+    host.frames.put(early, (host.root / early.path).read_bytes(), early_from=2)
+    host.frames.put_end(
+        EpochEnd(camera=CAMERA, epoch=host.epoch, fragments=5, ended_at=NOON, reason="x")
+    )
+    assert host.frames.closed(CAMERA, host.epoch).fragments == (*host.records[:2],)
+    host.frames.put_end(
+        EpochEnd(camera=CAMERA, epoch=host.epoch, fragments=6, ended_at=NOON, reason="x")
+    )
+    assert host.frames.closed(CAMERA, host.epoch).fragments == (*host.records[:2], early)
+
+
+def pass_over(host: Host) -> str:
+    """Upload two fragments of an epoch that does not end, and two of the next, which it returns."""
     host.uploads.start()
     host.close(2)
     host.until_told(2)
     first, told = host.epoch, list(host.records)
-    host.epoch = new_epoch(NOON, after=first)
-    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    later = host.epoch = new_epoch(NOON, after=first)
+    begin_epoch(host.root / CAMERA / later, NOON, STREAM)
     host.records.clear()
     host.close(2, add=False)
     for _ in range(2):
         host.clock.advance(PATIENCE_SECONDS + 1)
         host.until_told(2)
     host.until_told(4)
-    later, host.epoch, host.records = host.epoch, first, told
+    host.epoch, host.records = first, told
+    return later
+
+
+def test_an_epoch_that_could_not_be_closed_holds_up_no_other_and_comes_later(host: Host) -> None:
+    later = pass_over(host)
     host.close(1, add=False)
     host.end()
     host.until_told(6)
-    index = host.frames.closed(CAMERA, first)
+    index = host.frames.closed(CAMERA, host.epoch)
     assert len(index.fragments) == 3
     assert index.end is not None
     assert len(host.frames.closed(CAMERA, later).fragments) == 2
+
+
+def test_what_comes_of_an_epoch_that_was_passed_over_is_published_once_it_can_be_read(
+    host: Host,
+) -> None:
+    link: Any = Link()
+    outbox = outbox_of(host)
+    pass_over(host)
+    assert outbox.pump(link) == 2
+    host.store.is_away = True
+    host.close(1)
+    host.end()
+    eventually(lambda: host.uploads.trouble, SECONDS)
+    assert outbox.pump(link) == 0
+    host.store.is_away = False
+    host.until_told(6)
+    eventually(lambda: outbox.pump(link) + link.sent >= 6, SECONDS)
+    assert link.sent == 6
 
 
 def test_what_a_run_passed_over_is_carried_by_the_next(host: Host) -> None:
@@ -235,6 +323,47 @@ def test_what_a_run_passed_over_is_carried_by_the_next(host: Host) -> None:
     assert len(host.frames.closed(CAMERA, first).fragments) == 2
 
 
+def test_what_was_passed_over_is_carried_to_its_end_though_nothing_new_comes(host: Host) -> None:
+    """Of a camera that others record by now: nobody writes a line that would wake it."""
+    first = host.epoch
+    host.epoch = new_epoch(NOON, after=first)
+    begin_epoch(host.root / CAMERA / host.epoch, NOON, STREAM)
+    host.end()
+    write_cursor(host.root / CAMERA / CURSOR_NAME, Cursor(host.epoch, ALL))
+    host.epoch, host.records = first, []
+    host.close(3 * AT_ONCE, add=False)
+    host.uploads = host.new_uploads()
+    host.uploads.start()
+    eventually(lambda: len(host.told) == 3 * AT_ONCE, SECONDS)
+
+
+def test_a_camera_whose_folder_cannot_be_read_waits_and_keeps_no_other_waiting(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (host.root / "camera-0").mkdir()
+    epochs = FrameReader.epochs
+
+    def broken(reader: FrameReader, camera: str) -> list[str]:
+        if camera == "camera-0":
+            raise Unavailable("a bad sector")
+        return epochs(reader, camera)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(FrameReader, "epochs", broken)
+        host.uploads = host.new_uploads()
+        host.uploads.start()
+        host.close(2)
+        host.until_told(2)
+        eventually(lambda: "a bad sector" in (host.uploads.trouble or ""), SECONDS)
+        assert not host.uploads.reaches("camera-0", Cursor("", 0))
+
+    def is_well() -> bool:
+        host.clock.advance(LONGEST_PAUSE_SECONDS)
+        return host.uploads.trouble is None
+
+    eventually(is_well, SECONDS)
+
+
 def test_a_file_that_cannot_be_read_is_left_alone_after_some_tries(host: Host) -> None:
     host.close(3, add=False)
     (host.root / host.path(1)).unlink()
@@ -243,6 +372,37 @@ def test_a_file_that_cannot_be_read_is_left_alone_after_some_tries(host: Host) -
     host.until_told(2)
     assert host.told == [host.records[0], host.records[2]]
     assert TRIES > 1
+
+
+def refused(reason: str) -> float | None:
+    return REGISTRY.get_sample_value(
+        "cradle_ingest_uploads_refused_total", {"camera": CAMERA, "reason": reason}
+    )
+
+
+def test_what_is_refused_is_counted_from_the_start(host: Host) -> None:
+    """A series that is only there once something went wrong has no increase at that moment."""
+    host.uploads.start()
+    host.close(1)
+    host.until_told(1)
+    assert None not in {refused(reason) for reason in ("unreadable", "short", "other-bytes")}
+    labels = {"camera": CAMERA}
+    assert REGISTRY.get_sample_value("cradle_ingest_upload_failures_total", labels) is not None
+    for loop in ("uploads", "bucket janitor", "elsewhere"):
+        name = "cradle_ingest_survived_faults_total"
+        assert REGISTRY.get_sample_value(name, {"loop": loop}) is not None
+
+
+def test_a_file_that_is_shorter_than_its_line_says_is_left_where_it_is(host: Host) -> None:
+    host.close(3, add=False)
+    before = refused("short") or 0
+    os.truncate(host.root / host.path(1), 499)
+    host.uploads.start()
+    host.until_told(2)
+    host.until_left("000001.ts")
+    assert host.told == [host.records[0], host.records[2]]
+    assert refused("short") == before + 1
+    assert host.path(1) not in host.store.objects
 
 
 def test_a_file_goes_when_its_line_is_on_the_disk(

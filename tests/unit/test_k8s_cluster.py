@@ -10,6 +10,7 @@ from tests.k8s.cluster.node import Node, bridge
 from tests.k8s.manifests import Manifest, build, built, workers
 
 OLD = {  # what Kubernetes 1.20 does not know
+    "spec.minReadySeconds",
     "spec.persistentVolumeClaimRetentionPolicy",
     "spec.template.spec.containers.0.lifecycle.preStop.exec",
     "spec.template.spec.containers.0.lifecycle.preStop.sleep",

@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import json
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from deploy.k8s.credentials import manifests
-from deploy.rights.broker import RIGHTS, Topics
-from deploy.rights.store import policy_of
+from deploy.k8s.credentials import manifests, rotated
+from deploy.rights.broker import OPERATOR, RIGHTS, Topics
+from deploy.rights.store import GRANTS, policy_of
 from shared.messages import Stage
 from shared.topology import EXCHANGES
 from shared.users import Users
@@ -56,15 +57,49 @@ def test_the_broker_knows_each_stage_by_the_password_of_its_address() -> None:
     secrets = made()
     told = json.loads(secrets["cradle-broker-definitions"]["definitions.json"])
     users = {user["name"]: user for user in told["users"]}
-    for stage in Stage:
-        address = urlsplit(secrets[f"cradle-broker-{stage}"]["url"])
+    assert users.keys() == {*RIGHTS, "admin"}
+    for name in RIGHTS:
+        address = urlsplit(secrets[f"cradle-broker-{name}"]["url"])
         assert (address.hostname, address.port) == ("broker.cradle.svc", 5672)
-        assert (address.username, unquote(address.path)) == (stage, "//")
-        hashed = base64.b64decode(users[stage]["password_hash"])
-        password = (address.password or "").encode()
-        assert hashed[4:] == hashlib.sha256(hashed[:4] + password).digest()
-        assert users[stage]["tags"] == []
-    assert "guest" not in users
+        assert (address.username, unquote(address.path)) == (name, "//")
+        assert is_password_of(users[name], address.password)
+        assert users[name]["tags"] == []
+
+
+def is_password_of(user: dict[str, Any], password: str | None) -> bool:
+    hashed = base64.b64decode(user["password_hash"])
+    return hashed[4:] == hashlib.sha256(hashed[:4] + (password or "").encode()).digest()
+
+
+@pytest.mark.parametrize("name", [Stage.ENCODER.value, OPERATOR])
+def test_a_password_that_is_rotated_is_the_one_that_the_broker_loads_at_its_next_start(
+    name: str,
+) -> None:
+    before = made()["cradle-broker-definitions"]["definitions.json"]
+    kept = {"data": {"definitions.json": base64.b64encode(before.encode()).decode()}}
+    after = {each["metadata"]["name"]: each["stringData"] for each in rotated(name, kept)}
+    assert after.keys() == {f"cradle-broker-{name}", "cradle-broker-definitions"}
+    old, new = (
+        json.loads(before),
+        json.loads(after["cradle-broker-definitions"]["definitions.json"]),
+    )
+    users = {user["name"]: user for user in new["users"]}
+    password = urlsplit(after[f"cradle-broker-{name}"]["url"]).password
+    assert is_password_of(users[name], password)
+    others = [user for user in old["users"] if user["name"] != name]
+    assert [user for user in new["users"] if user["name"] != name] == others
+    assert {**new, "users": []} == {**old, "users": []}
+
+
+def test_a_user_that_the_broker_does_not_know_yet_is_added_with_its_rights() -> None:
+    told = json.loads(made()["cradle-broker-definitions"]["definitions.json"])
+    for kind in ("users", "permissions", "topic_permissions"):
+        told[kind] = [each for each in told[kind] if OPERATOR not in each.values()]
+    kept = {"data": {"definitions.json": base64.b64encode(json.dumps(told).encode()).decode()}}
+    after = {each["metadata"]["name"]: each["stringData"] for each in rotated(OPERATOR, kept)}
+    new = json.loads(after["cradle-broker-definitions"]["definitions.json"])
+    assert OPERATOR in {user["name"] for user in new["users"]}
+    assert OPERATOR in {each["user"] for each in new["permissions"]}
 
 
 def test_who_is_named_can_log_in_to_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,11 +110,10 @@ def test_who_is_named_can_log_in_to_the_page(monkeypatch: pytest.MonkeyPatch) ->
     assert user.role == "operator"
 
 
-def test_the_broker_gives_each_stage_its_rights_and_makes_the_exchanges_for_them() -> None:
+def test_the_broker_gives_each_user_its_rights_and_makes_the_exchanges_for_them() -> None:
     told = json.loads(made()["cradle-broker-definitions"]["definitions.json"])
     given = {each["user"]: each for each in told["permissions"]}
-    for stage in Stage:
-        may = RIGHTS[stage]
+    for stage, may in RIGHTS.items():
         assert (given[stage]["configure"], given[stage]["write"], given[stage]["read"]) == (
             may.configure,
             may.write,
@@ -95,7 +129,17 @@ def test_the_broker_gives_each_stage_its_rights_and_makes_the_exchanges_for_them
     assert all(each["type"] == "topic" and each["durable"] for each in told["exchanges"])
 
 
-@pytest.mark.parametrize("stage", list(Stage))
-def test_the_policies_of_the_store_are_the_rights_that_compose_gives(stage: Stage) -> None:
-    file = FOLDER / "overlays" / "single-node" / "policies" / f"{stage}.json"
-    assert json.loads(file.read_text(encoding="utf-8")) == policy_of(stage)
+@pytest.mark.parametrize("user", list(GRANTS))
+def test_the_policies_of_the_store_are_the_rights_that_compose_gives(user: str) -> None:
+    file = FOLDER / "overlays" / "single-node" / "policies" / f"{user}.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == policy_of(user)
+
+
+def test_who_runs_commands_may_try_out_the_live_bucket_and_write_nothing_else_there() -> None:
+    """`cradle check` does (LiveStore.probe)."""
+    writing = [
+        each["Resource"]
+        for each in policy_of(OPERATOR)["Statement"]
+        if "s3:PutObject" in each["Action"] and "cradle-live" in str(each["Resource"])
+    ]
+    assert writing == [["arn:aws:s3:::cradle-live/probe-*"]]

@@ -8,19 +8,10 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-import analyzer.worker
-import archiver.worker
-import encoder.camera
-import encoder.loop
-import encoder.seat
-import ingest.handover
-import ingest.recorder
-import shared.createonly
 import shared.health
-import shared.link
-import viewer.server
-import viewer.worker
 from deploy.local.vigil import HUNG_SECONDS
+from deploy.rights.broker import OPERATOR
+from deploy.rights.store import GRANTS
 from shared import config
 from shared.config import MetricsSettings
 from shared.messages import Stage
@@ -28,6 +19,7 @@ from tests.k8s.custom import SCHEMAS
 from tests.k8s.manifests import (
     BUILDS,
     FOLDER,
+    ROOT,
     Manifest,
     build,
     built,
@@ -38,32 +30,10 @@ from tests.k8s.manifests import (
     workers,
 )
 from tests.k8s.restricted import breaches
+from tests.stops import SPARE_SECONDS, STOPS
 
 KUBERNETES = ("1.32", "1.34", "1.37")
 """The oldest that is looked after somewhere, one in the middle, and the newest known here."""
-UPLOAD_SECONDS = shared.createonly.CONNECT_SECONDS + shared.createonly.READ_SECONDS
-"""One request that the store does not answer."""
-TRIES = 3
-LINK_SECONDS = 2 * shared.link.CLOSE_TIMEOUT_SECONDS
-JANITOR_SECONDS = 1.0
-STOPS = {
-    # captures, leavers, index, outbox
-    Stage.INGEST: ingest.handover.HAND_OVER_SECONDS
-    + 4 * ingest.recorder.STOP_SECONDS
-    + JANITOR_SECONDS
-    + LINK_SECONDS
-    + UPLOAD_SECONDS,
-    Stage.ENCODER: encoder.camera.HAND_OVER_SECONDS
-    + encoder.seat.CLOSE_SECONDS
-    + encoder.seat.ABANDON_SECONDS
-    + encoder.loop.STOP_SECONDS
-    + LINK_SECONDS
-    + UPLOAD_SECONDS,
-    Stage.ARCHIVER: archiver.worker.FINISH_SECONDS + TRIES * UPLOAD_SECONDS + LINK_SECONDS,
-    Stage.ANALYZER: analyzer.worker.FINISH_SECONDS + LINK_SECONDS,
-    Stage.VIEWER: viewer.server.END_SECONDS + 4 + 3 * viewer.worker.END_SECONDS + LINK_SECONDS,
-}
-"""How long an orderly stop may take, by the code's own limits."""
 
 
 @pytest.fixture(params=BUILDS)
@@ -184,28 +154,63 @@ def test_the_memory_that_the_encoder_may_take_holds_its_spool(name: str) -> None
     assert limit >= 2 * mebibytes(spool["emptyDir"]["sizeLimit"])
 
 
-def test_what_one_node_is_asked_for_is_what_the_readme_says() -> None:
-    asked = [pod.container["resources"]["requests"] for pod in pods("overlays/single-node")]
-    cpus = sum(int(each["cpu"].removesuffix("m")) for each in asked) / 1000
-    memory = sum(mebibytes(each["memory"]) for each in asked) / 1024
-    told = re.search(r"ask for ([\d.]+) CPUs and ([\d.]+) GiB", (FOLDER / "README.md").read_text())
-    assert told is not None
-    assert float(told[1]) == pytest.approx(cpus)
-    assert float(told[2]) == pytest.approx(memory, abs=0.1)
-
-
 def mebibytes(quantity: str) -> int:
     number, unit = int(quantity[:-2]), quantity[-2:]
     return number * {"Mi": 1, "Gi": 1024}[unit]
 
 
+CAMERAS = {"base": 24, "overlays/single-node": 12, "overlays/production": 24}
+"""For how many cameras of 1080p30 a worker's processor is asked for."""
+
+
+def measured_cores(part: str, cameras: int) -> float:
+    """By the page of what was measured with frames and live output in buckets."""
+    page = (ROOT / "docs/PERFORMANCE.md").read_text()
+    table = page[page.index("<!-- buckets -->") : page.index("<!-- end of buckets -->")]
+    (seconds,) = re.findall(rf"^\| \.\.\. {part} +\| [\d.]+ +\| ([\d.]+) +\|$", table, re.MULTILINE)
+    return float(seconds) / 60 * cameras
+
+
+def cores(quantity: str) -> float:
+    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+def test_the_processor_that_is_asked_for_is_what_was_measured_with_buckets(name: str) -> None:
+    part_of = {stage.value: stage.value for stage in Stage} | {
+        "broker": "broker",
+        "store": "object store",
+    }
+    for pod in pods(name):
+        if part := part_of.get(pod.name):
+            asked = cores(pod.container["resources"]["requests"]["cpu"])
+            assert asked >= measured_cores(part, CAMERAS[name]), pod.name
+
+
+def test_a_node_of_the_broker_of_production_asks_for_what_a_hundred_cameras_take() -> None:
+    (cluster,) = of_kind("overlays/production", "RabbitmqCluster")
+    asked = cores(cluster["spec"]["resources"]["requests"]["cpu"])
+    assert asked >= measured_cores("broker", 100)
+
+
+def test_one_node_of_two_cores_holds_everything_of_single_node() -> None:
+    asked = sum(
+        cores(pod.container["resources"]["requests"]["cpu"])
+        * pod.workload["spec"].get("replicas", 1)
+        for pod in pods("overlays/single-node")
+    )
+    assert asked <= 1.5, "the rest is the cluster's own"
+
+
 def test_replicas_are_spread_over_nodes_by_labels_that_they_have(name: str) -> None:
     for pod in workers(name):
+        of_deployment = {"pod-template-hash"} if pod.workload["kind"] == "Deployment" else set()
         keys = set()
         for spread in pod.spec["topologySpreadConstraints"]:
             keys.add(spread["topologyKey"])
             assert spread["labelSelector"]["matchLabels"].items() <= pod.labels.items()
-            assert {*spread["matchLabelKeys"]} <= pod.labels.keys()
+            # A rollout is spread by itself, whatever lies where of the version before.
+            assert {*spread["matchLabelKeys"]} >= of_deployment
+            assert {*spread["matchLabelKeys"]} - {"pod-template-hash"} <= pod.labels.keys()
         assert "kubernetes.io/hostname" in keys
         assert "production" not in name or "topology.kubernetes.io/zone" in keys
 
@@ -234,6 +239,24 @@ def test_a_worker_that_hangs_is_not_given_the_time_to_end_in_order(name: str) ->
         assert pod.container["livenessProbe"]["terminationGracePeriodSeconds"] <= 10
 
 
+def test_a_worker_counts_as_ready_when_it_has_lived_for_a_while(name: str) -> None:
+    """It answers from its start: a fault of its configuration shows some seconds later."""
+    for pod in workers(name):
+        assert pod.workload["spec"]["minReadySeconds"] >= 30, pod.name
+
+
+def test_minio_keeps_its_configuration_where_it_may_write(name: str) -> None:
+    """Else it is in /, and MinIO ends: github.com/minio/minio/issues/14763."""
+    for pod in pods(name):
+        if "/minio/minio:" not in pod.container["image"]:
+            continue
+        assert pod.container["securityContext"]["readOnlyRootFilesystem"] is True
+        home = {each["name"]: each.get("value") for each in pod.container["env"]}["HOME"]
+        (mount,) = (each for each in pod.container["volumeMounts"] if each["mountPath"] == home)
+        (volume,) = (each for each in pod.spec["volumes"] if each["name"] == mount["name"])
+        assert "emptyDir" in volume
+
+
 def test_traffic_goes_to_pages_that_answer(name: str) -> None:
     (pod,) = (each for each in workers(name) if each.name == "viewer")
     assert pod.container["readinessProbe"]["httpGet"]["port"] == "http"
@@ -246,7 +269,7 @@ def test_the_grace_is_longer_than_an_orderly_stop_may_take(name: str, stage: Sta
     (pod,) = (each for each in workers(name) if each.name == stage)
     before = pod.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
     grace = pod.spec["terminationGracePeriodSeconds"]
-    assert grace >= STOPS[stage] + before["seconds"] + 10
+    assert grace >= STOPS[stage] + before["seconds"] + SPARE_SECONDS
 
 
 @pytest.mark.parametrize("stage", list(Stage))
@@ -295,6 +318,22 @@ def test_a_change_of_the_configuration_rolls_the_workers_out(name: str) -> None:
         assert all(re.search(r"-[a-z0-9]{10}$", each) for each in used)
 
 
+def test_what_the_readme_tells_people_to_do_is_done_to_what_is_there() -> None:
+    readme = (FOLDER / "README.md").read_text()
+    known = {
+        (each["kind"].lower(), each["metadata"]["name"])
+        for build_name in BUILDS
+        for each in built(build_name)
+    }
+    named = re.findall(
+        r"\b(deployment|statefulset|scaledobject|service|rabbitmqcluster)/([a-z-]+)", readme
+    )
+    assert len(named) > 8
+    assert set(named) <= known
+    for path in re.findall(r"`((?:components|overlays|base)/[\w./-]+)`", readme):
+        assert (FOLDER / path).exists(), path
+
+
 # -- secrets ------------------------------------------------------------------------------------
 
 
@@ -323,7 +362,7 @@ def test_every_secret_that_is_referred_to_is_documented_with_its_key(name: str) 
     readme = (FOLDER / "README.md").read_text()
     for secret, key in secret_keys(name):
         of_stage = re.sub(
-            r"^(cradle-(?:broker|store))-(ingest|encoder|archiver|analyzer|viewer)$",
+            r"^(cradle-(?:broker|store))-(ingest|encoder|archiver|analyzer|viewer|operator)$",
             r"\1-<stage>",
             secret,
         )
@@ -331,13 +370,44 @@ def test_every_secret_that_is_referred_to_is_documented_with_its_key(name: str) 
         assert key is None or f"`{key}`" in readme, (secret, key)
 
 
-def test_every_stage_has_its_own_user_of_the_broker_and_key_of_the_store(name: str) -> None:
-    for pod in workers(name):
+def test_each_stage_and_who_runs_commands_has_a_user_of_the_broker_and_a_key_of_the_store(
+    name: str,
+) -> None:
+    for pod in pods(name):
+        if not (pod.is_worker or pod.is_command):
+            continue
+        user = OPERATOR if pod.is_command else pod.name
         named = {
             variable["name"]: variable["valueFrom"]["secretKeyRef"]["name"]
             for variable in pod.container["env"]
             if "valueFrom" in variable
         }
-        assert named["CRADLE_BROKER__URL"] == f"cradle-broker-{pod.name}"
-        assert named["CRADLE_ARCHIVE__ACCESS_KEY"] == f"cradle-store-{pod.name}"
-        assert named["CRADLE_ARCHIVE__SECRET_KEY"] == f"cradle-store-{pod.name}"
+        assert named["CRADLE_BROKER__URL"] == f"cradle-broker-{user}"
+        assert named["CRADLE_ARCHIVE__ACCESS_KEY"] == f"cradle-store-{user}"
+        assert named["CRADLE_ARCHIVE__SECRET_KEY"] == f"cradle-store-{user}"
+
+
+def test_nobody_waits_for_commands_until_somebody_wants_to_run_one(name: str) -> None:
+    (pod,) = (each for each in pods(name) if each.is_command)
+    assert pod.workload["spec"]["replicas"] == 0
+    mounts = {mount["mountPath"] for mount in pod.container["volumeMounts"]}
+    for key in ("FRAMES__SPOOL", "LIVE__SPOOL"):  # `cradle check` writes there
+        assert places(name)[f"CRADLE_{key}"].removeprefix("file://") in mounts
+
+
+def test_the_store_of_one_node_gets_every_key_that_there_are_rights_for() -> None:
+    (job,) = (each for each in pods("overlays/single-node") if each.name == "store-setup")
+    (script,) = job.container["args"]
+    (loop,) = re.findall(r"for stage in (.+); do", script)
+    users = {str(user) for user in GRANTS}
+    assert set(loop.split()) == users
+    mounts = {mount["mountPath"]: mount["name"] for mount in job.container["volumeMounts"]}
+    secrets = {
+        each["name"]: each["secret"]["secretName"]
+        for each in job.spec["volumes"]
+        if "secret" in each
+    }
+    for user in users:
+        assert secrets[mounts[f"/keys/{user}"]] == f"cradle-store-{user}"
+        assert f"{user}.json" in data_of("overlays/single-node", "store-policies")
+    assert "grep" not in script, "mc's image has none"

@@ -3,22 +3,23 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from shared.tracingsettings import TracingSettings
 from tests.k8s.manifests import (
     BUILDS,
-    FOLDER,
     ROOT,
     Manifest,
     Pod,
-    build,
     data_of,
     of_kind,
     pods,
     values,
+    with_components,
     workers,
 )
 
@@ -98,25 +99,30 @@ def test_network_policies_select_what_exists(name: str) -> None:
             assert any(selects(selector, labels) for labels in known), policy["metadata"]["name"]
 
 
+def callers(name: str) -> list[Pod]:
+    """The stages, and where people run commands."""
+    return [pod for pod in pods(name) if pod.is_worker or pod.is_command]
+
+
 @pytest.mark.parametrize("overlay", BUILDS[1:])
-def test_each_stage_reaches_names_broker_and_store_and_only_ingest_the_cameras(
+def test_who_has_a_login_reaches_names_broker_and_store_and_only_ingest_and_commands_the_cameras(
     overlay: str,
 ) -> None:
     store = 9000 if overlay.endswith("single-node") else 443
-    for pod in workers(overlay):
+    for pod in callers(overlay):
         ports = {
             port["port"]
             for rule in policies_on(overlay, pod.labels, "egress")
             for port in rule["ports"]
         }
-        cameras = {554, 8554, 80, 443} if pod.name == "ingest" else set()
+        cameras = {554, 8554, 80, 443} if pod.name == "ingest" or pod.is_command else set()
         assert ports == {53, 5672, store} | cameras, pod.name
 
 
 @pytest.mark.parametrize("overlay", BUILDS[1:])
-def test_what_a_worker_may_reach_lets_it_in(overlay: str) -> None:
+def test_what_one_may_reach_lets_one_in(overlay: str) -> None:
     """Both ends are closed, so each way must be open twice."""
-    for pod in workers(overlay):
+    for pod in callers(overlay):
         for rule in policies_on(overlay, pod.labels, "egress"):
             for peer in rule["to"]:
                 if "podSelector" not in peer or "namespaceSelector" in peer:
@@ -145,12 +151,54 @@ def test_workers_are_entered_for_their_figures_only_and_the_page_from_the_ingres
         assert all("namespaceSelector" in peer for rule in rules for peer in rule["from"])
 
 
+@pytest.mark.parametrize("overlay", BUILDS[1:])
+def test_nobody_enters_where_commands_are_run(overlay: str) -> None:
+    (pod,) = (each for each in pods(overlay) if each.is_command)
+    assert policies_on(overlay, pod.labels, "ingress") == []
+
+
+def test_cameras_are_reached_from_commands_at_the_addresses_that_ingest_reaches(name: str) -> None:
+    by_name = {each["metadata"]["name"]: each["spec"].get("egress") for each in policies(name)}
+    assert by_name["command-to-cameras"] == by_name["ingest-to-cameras"]
+    if name.endswith("production"):
+        assert by_name["command-to-store"] == by_name["workers-to-store"]
+
+
+def test_names_are_asked_of_the_nodes_own_cache_where_there_is_one(name: str) -> None:
+    """It is of the node's network, where no selector finds it: kubernetes/kubernetes#70555."""
+    (policy,) = (each for each in policies(name) if each["metadata"]["name"] == "names")
+    (rule,) = policy["spec"]["egress"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
+    assert rule["ports"] == [{"port": 53, "protocol": each} for each in ("UDP", "TCP")]
+
+
+def test_with_tracing_every_stage_reaches_the_collector_that_it_is_told_of(tmp_path: Path) -> None:
+    made = with_components(tmp_path, "overlays/production", "tracing")
+    (policy,) = (each for each in made if each["metadata"]["name"] == "workers-to-collector")
+    kubernetes_validate.validate(policy, "1.37", strict=True)
+    (rule,) = policy["spec"]["egress"]
+    (peer,) = rule["to"]
+    for pod in workers("overlays/production"):
+        assert selects(policy["spec"]["podSelector"], pod.labels)
+        (workload,) = (
+            each
+            for each in made
+            if each["kind"] == pod.workload["kind"] and each["metadata"]["name"] == pod.name
+        )
+        env = {each["name"]: each for each in Pod(pod.name, workload).container["env"]}
+        assert env.keys() > {each["name"] for each in pod.container["env"]}
+        address = urlsplit(
+            TracingSettings(endpoint=env["CRADLE_TRACING__ENDPOINT"]["value"]).endpoint
+        )
+        assert rule["ports"] == [{"port": address.port}]
+        space = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        assert str(address.hostname).endswith(f".{space}.svc")
+        secret = env["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"]["secretKeyRef"]
+        assert secret == {"name": "cradle-tracing", "key": "headers", "optional": True}
+
+
 def test_only_with_the_provider_chosen_may_the_analyzer_reach_the_outside(tmp_path: Path) -> None:
-    (tmp_path / "kustomization.yaml").write_text("resources: [k8s/base]\ncomponents: [k8s/gemini]")
-    (tmp_path / "k8s").mkdir()
-    (tmp_path / "k8s" / "base").symlink_to(FOLDER / "base")
-    (tmp_path / "k8s" / "gemini").symlink_to(FOLDER / "components" / "gemini")
-    made = build(tmp_path)
+    made = with_components(tmp_path, "base", "gemini")
     (policy,) = (each for each in made if each["metadata"]["name"] == "analyzer-to-provider")
     kubernetes_validate.validate(policy, "1.37", strict=True)
     assert policy["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "analyzer"}
@@ -205,12 +253,6 @@ def test_workers_are_added_before_those_that_are_there_hold_all_they_may() -> No
             assert float(trigger["metadata"]["threshold"]) < most
 
 
-def test_the_figures_of_every_pod_are_taken() -> None:
-    monitors = of_kind("overlays/production", "PodMonitor")
-    for labels in labels_of("overlays/production"):
-        assert any(selects(each["spec"]["selector"], labels) for each in monitors)
-
-
 def test_one_node_holds_one_of_each_and_production_more_of_what_records_and_shows() -> None:
     def counts(name: str) -> dict[str, Any]:
         return {pod.name: pod.workload["spec"].get("replicas") for pod in workers(name)}
@@ -218,3 +260,10 @@ def test_one_node_holds_one_of_each_and_production_more_of_what_records_and_show
     assert set(counts("overlays/single-node").values()) == {1}
     assert counts("overlays/production")["ingest"] >= 2
     assert counts("overlays/production")["viewer"] >= 2
+
+
+def test_the_ingests_that_are_left_while_one_is_away_hold_all_cameras() -> None:
+    content = yaml.safe_load(data_of("overlays/production", "cradle-config")["cradle.yaml"])
+    (ingest,) = (pod for pod in workers("overlays/production") if pod.name == "ingest")
+    left = ingest.workload["spec"]["replicas"] - 1
+    assert left * content["seats"]["max_cameras"] >= len(content["cameras"])

@@ -16,7 +16,9 @@ from shared.objectstore import PART_BYTES
 def test_a_segment_of_any_size_is_one_request(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     requests: list[tuple[str, int]] = []
 
-    def answer(_pool: object, method: str, _url: str, **options: Any) -> urllib3.HTTPResponse:
+    def answer(
+        _pool: object, method: str, _url: str, _redirect: bool, **options: Any
+    ) -> urllib3.HTTPResponse:
         requests.append((method, len(options.get("body") or b"")))
         return urllib3.HTTPResponse(b"", {"ETag": '"x"'}, status=200, preload_content=False)
 

@@ -433,6 +433,7 @@ def test_who_has_given_everything_back_says_nothing_of_any_camera(broker: Broker
     worker.seats.scan()
     worker.seats.release_all("it is over")
     assert (figure("held_cameras"), figure("unowned_cameras")) == (0, 0)
+    assert figure("configured_cameras") == len(CAMERAS), "by which workers are counted"
 
 
 def test_scans_are_jittered_about_a_second() -> None:

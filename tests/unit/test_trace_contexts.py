@@ -339,6 +339,23 @@ def test_a_bad_header_is_as_good_as_none_and_a_foreign_one_is_followed() -> None
     assert clip.trace.trace_id == TRACE
 
 
+def test_a_clip_whose_fragments_headers_are_forgotten_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They said that it is to be sampled, and by our own ratio nothing is."""
+    monkeypatch.setattr("archiver.traces.MOST_REMEMBERED", 1)
+    told, clock = Told(), SimulatedClock(START)
+    traces = ClipTraces(Tracer(0, told, clock))
+    plain = clip_of(2)
+    traces.received(plain.fragments[0], {"traceparent": GOOD})
+    clip = Clip(plain.fragments, plain.window, 600, None, traces.context_of(plain))
+    for number in (100, 101):
+        traces.received(reference(number), {})
+    traces.stored(clip, commit_of(clip, clock))
+    (made,) = told.named("commit clip")
+    assert (made.context.trace_id, made.parent_id, made.links) == (TRACE, None, ())
+
+
 def test_what_is_lost_is_told_as_lost() -> None:
     told = Told()
     traces = ClipTraces(tracer(1, told))
@@ -372,6 +389,20 @@ def test_where_the_packages_are_missing_rooms_are_recorded_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "shared.spanexport", None)
+    settings = TracingSettings(endpoint="http://127.0.0.1:4318")
+    with capture_logs() as lines:
+        made = start(settings, Stage.INGEST, "ingest-1", SimulatedClock(), get_logger())
+    assert made is None
+    assert [each["action"] for each in lines] == ["tracing.unusable"]
+
+
+def test_where_the_exporter_does_not_start_rooms_are_recorded_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("a variable that cannot be")
+
+    monkeypatch.setattr("shared.spanexport.SpanExport", refuse)
     settings = TracingSettings(endpoint="http://127.0.0.1:4318")
     with capture_logs() as lines:
         made = start(settings, Stage.INGEST, "ingest-1", SimulatedClock(), get_logger())

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from minio import Minio
 
+from deploy.rights.store import GRANTS
 from shared.messages import Stage
 from tests.containers.stack import REPOSITORY, open_to
 from tests.footage import CAMERA, Footage, newest
@@ -58,6 +59,7 @@ class Installed(Footage):
         self._apply(_secret("store-identities", {"identities.json": self._identities()}))
         self.machine.kubectl("apply", "--kustomize", str(OVERLAY))
         self.machine.publish_names()
+        self.kubectl("scale", "deployment/cradle", "--replicas=1")  # for its commands
         for name in self.workloads():
             self.rolled_out(name, START_SECONDS)
         self._person = Person(f"http://{self.address_of('viewer')}")
@@ -73,14 +75,14 @@ class Installed(Footage):
 
     def _identities(self) -> str:
         """For SeaweedFS: the keys that were made, each with the policy of deploy/k8s for it."""
-        keys = {stage: self._secrets[f"cradle-store-{stage}"] for stage in Stage}
+        keys = {user: self._secrets[f"cradle-store-{user}"] for user in GRANTS}
         users = [
             {
                 "name": key["access_key"],
                 "credentials": [{"accessKey": key["access_key"], "secretKey": key["secret_key"]}],
-                "policyNames": [str(stage)],
+                "policyNames": [str(user)],
             }
-            for stage, key in keys.items()
+            for user, key in keys.items()
         ]
         root = self._secrets["cradle-store-root"]
         first = {
@@ -93,8 +95,8 @@ class Installed(Footage):
             {
                 "identities": [first, *users],
                 "policies": [
-                    {"name": str(stage), "content": (policies / f"{stage}.json").read_text()}
-                    for stage in Stage
+                    {"name": str(user), "content": (policies / f"{user}.json").read_text()}
+                    for user in GRANTS
                 ],
             }
         )
@@ -135,20 +137,21 @@ class Installed(Footage):
         return self.kubectl("exec", pod, "--", *words, seconds=seconds)
 
     def cradle(self, *words: str) -> str:
-        """A command of the image, as a person runs it."""
+        """A command, in the pod that is there for them."""
         config = ("--config", "/etc/cradle/cradle.yaml")
-        return self.in_pod("desk", "cradle", *words, *config, seconds=300)
+        name = self.pod("cradle")["metadata"]["name"]
+        return self.in_pod(name, "cradle", *words, *config, seconds=300)
 
     def address_of(self, service: str) -> str:
         """In the cluster: the first node's rules know the way."""
         return str(self.get("service", service)["spec"]["clusterIP"])
 
     def store(self) -> Minio:
-        root = self._secrets["cradle-store-root"]
+        key = self._secrets["cradle-store-operator"]
         return Minio(
             f"{self.address_of('store')}:9000",
-            root["access_key"],
-            root["secret_key"],
+            key["access_key"],
+            key["secret_key"],
             secure=False,
             region="us-east-1",
         )

@@ -53,12 +53,14 @@ const SENTENCES = [
   ["neither delivered nor in the frame store", "전달되지 않았고 프레임 저장소에도 없음"],
   ["gone from the frame store before they were archived", "보관하기 전에 프레임 저장소에서 사라짐"],
   ["cannot be read in the frame store", "프레임 저장소에서 읽을 수 없음"],
+  ["in no clip, and nobody brought them in time", "어느 클립에도 없고 제때 전해지지 않음"],
   ["the source sent no frames", "카메라가 프레임을 보내지 않음"],
   ["no fragment was recorded", "녹화된 것이 없음"],
   ["the last epoch ended: {reason}", "마지막 녹화가 끝난 이유: {reason}"],
 
   // what a day's account concludes
   ["may still be on its way", "아직 저장 중일 수 있음"],
+  ["may still lie in the spool of a host that is away", "연결이 끊긴 서버의 임시 저장소에 아직 있을 수 있음"],
   ["before the first recording of this camera", "이 카메라의 첫 녹화 이전"],
   ["older than archive.retention_days", "보관 기간이 지남"],
   ["no record says what was before", "그 이전의 기록이 없음"],
