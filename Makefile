@@ -39,8 +39,10 @@ demo: export CRADLE_DEMO_CAMERA = $(value CAMERA)
 demo: setup
 	@$(BIN)/python -m deploy.command.demo --data "$(DATA)"
 
+# Two at a time, each with a broker and a store of its own: most tests wait for something.
+TEST_PROCESSES ?= 2
 test: setup-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from shared.identity import fragment_path, new_epoch
 from shared.messages import EpochEnd, Fragment, StreamParameters
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-EPOCH = new_epoch(NOON)
+EPOCH = "019ca9450a0012345678"
 STREAM = StreamParameters(
     video_codec="h264", width=320, height=180, frames_per_second=30, audio_codec=None
 )
