@@ -119,6 +119,8 @@ def _kubelet(control_group: str, resolver: Path) -> Thing:
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi"},
         "nodeStatusUpdateFrequency": "5s",
+        # 1.20 tells only then that a container has started for which there is no readiness probe.
+        "syncFrequency": "5s",
     }
 
 

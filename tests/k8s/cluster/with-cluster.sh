@@ -23,7 +23,7 @@ CRADLE_TEST_KUBERNETES=${kept:-$place}/kubernetes
 CRADLE_TEST_IMAGES=$place/images.tar
 CRADLE_TEST_CONTROL_GROUP=${place##*/}
 export CRADLE_TEST_KUBERNETES CRADLE_TEST_IMAGES CRADLE_TEST_CONTROL_GROUP
-running=""
+running="" blow=TERM
 run() { # in the background, so that a signal is answered at once and not after the command
     "$@" &
     running=$!
@@ -35,7 +35,7 @@ run() { # in the background, so that a signal is answered at once and not after 
 # shellcheck disable=SC2317 # called by the traps
 finish() {
     trap - EXIT INT TERM HUP
-    [ -z "$running" ] || { kill "$running" 2>/dev/null && wait "$running"; } || true
+    [ -z "$running" ] || { kill "-$blow" "$running" 2>/dev/null && wait "$running"; } || true
     for group in /sys/fs/cgroup/*/"$CRADLE_TEST_CONTROL_GROUP"; do
         [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + || true
     done
@@ -50,7 +50,8 @@ run env CRADLE_TEST_ENGINE="${kept:-$place/engine}" \
     "$here/../../containers/with-engine.sh" "$here/build-images.sh" "$CRADLE_TEST_IMAGES"
 [ -n "$kept" ] || rm -rf "$place/engine"
 
-# The shell is the first process of its table: when it goes, all go.
+# The shell is the first process of its table: when it goes, all go. unshare(1) itself is deaf to TERM.
 mkdir "$place/work"
+blow=KILL
 run env TMPDIR="$place/work" unshare --net --mount --pid --mount-proc --fork --kill-child \
     sh -c '"$@"; exit $?' sh "$@"
