@@ -37,7 +37,12 @@ finish() {
     trap - EXIT INT TERM HUP
     [ -z "$running" ] || { kill "-$blow" "$running" 2>/dev/null && wait "$running"; } || true
     for group in /sys/fs/cgroup/*/"$CRADLE_TEST_CONTROL_GROUP"; do
-        [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + || true
+        turns=0 # the last of the killed may still be in it
+        while [ -d "$group" ] && ! find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do
+            turns=$((turns + 1))
+            [ $turns -lt 100 ] || break
+            sleep 0.1
+        done
     done
     rm -rf "$place"
 }
