@@ -2,6 +2,7 @@
 #   make demo CAMERA=rtsp://192.0.2.10/stream1      or CAMERA=path/to/a/video.mp4
 # For developers: lint, test-unit, test-integration, bench, bench-wall, faults, outages, screenshots, lock.
 # test-containers: the image and the compose stack (tests/containers/README.md).
+# test-cluster: the image on a Kubernetes of two nodes (tests/k8s/README.md).
 # test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
 
 PYTHON ?= python3
@@ -13,11 +14,12 @@ DEV_STAMP     := .venv/.dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test lint test-unit test-integration test-services-in-containers test-containers \
+	test-cluster \
 	bench bench-wall faults \
 	outages screenshots lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 setup: $(RUNTIME_STAMP)
 setup-dev: $(DEV_STAMP)
@@ -62,6 +64,9 @@ test-services-in-containers: setup-dev
 
 test-containers: setup-dev
 	CRADLE_TEST_STACK=1 tests/containers/with-engine.sh $(BIN)/python -m pytest tests/containers
+
+test-cluster: setup-dev
+	tests/k8s/cluster/with-cluster.sh $(BIN)/python -m pytest tests/k8s/cluster
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench

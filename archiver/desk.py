@@ -23,9 +23,12 @@ NICE: Final = 10
 def _yield_to_live() -> None:
     """Let live pictures go first: every camera's window closes at the same moment.
 
-    On Linux this is the priority of the thread alone, and of the children that it starts.
+    On Linux this is the priority of the thread alone, and of the children that it starts. Who was
+    started nicer than that stays so: an unprivileged one may not go back, and would end by trying.
     """
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    thread = threading.get_native_id()
+    if os.getpriority(os.PRIO_PROCESS, thread) < NICE:
+        os.setpriority(os.PRIO_PROCESS, thread, NICE)
 
 
 class Desk:

@@ -96,6 +96,14 @@ build_prometheus() { # image
     build "$1" tests/containers/prometheus --build-arg BASE=cradle-test-base:prometheus
 }
 
+build_pause() { # image
+    context pause
+    (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root busybox-static)
+    dpkg-deb -x "$work/"busybox-static_*.deb "$work/package"
+    cp "$work/package/bin/busybox" "$work/context"
+    build "$1" "$work/context"
+}
+
 python_image=$(sed -n 's/^ARG PYTHON_IMAGE=//p' deploy/docker/Dockerfile)
 for each in "$@"; do
     if docker image inspect "$each" >/dev/null 2>&1; then continue; fi
@@ -107,6 +115,7 @@ for each in "$@"; do
         chrislusf/seaweedfs:*) build_weed "$each" seaweedfs ;;
         prom/prometheus:*) build_prometheus "$each" ;;
         python:3.13-slim-trixie) build_python "$each" ;;
+        k8s.gcr.io/pause:*) build_pause "$each" ;;
         node:*-trixie-slim) build_node "$each" ;;
         *) echo "cradle: no stand-in for $each is known" >&2; exit 2 ;;
     esac

@@ -24,8 +24,8 @@ from minio.error import S3Error
 
 from deploy.local.ports import free_ports
 from shared.config import MetricsSettings
-from shared.identity import ClipName, parse_clip_key
 from shared.messages import Stage
+from tests.footage import CAMERA, Footage, newest
 from tests.rtsp import RtspServer
 from tests.support import eventually
 
@@ -33,7 +33,6 @@ REPOSITORY: Final = Path(__file__).parents[2]
 STAGES: Final = ("ingest", "encoder", "archiver", "analyzer", "viewer")
 START_SECONDS: Final = 400.0
 SETTLE_SECONDS: Final = 150.0
-CAMERA: Final = "camera-1"
 STANDINS: Final = os.environ.get("CRADLE_TEST_STANDINS") == "1"
 """No registry here: SeaweedFS instead of MinIO, and no Grafana."""
 IMAGE: Final = "cradle:test"
@@ -59,7 +58,7 @@ cameras:
 """
 
 
-class Stack:
+class Stack(Footage):
     """One project of docker compose."""
 
     def __init__(self, folder: Path, files: list[str]) -> None:
@@ -208,25 +207,6 @@ class Stack:
             region="us-east-1",
         )
 
-    def keys(self, bucket: str, prefix: str) -> list[str]:
-        """What lies there."""
-        found = self.store().list_objects(bucket, prefix, recursive=True)
-        return [each.object_name or "" for each in found]
-
-    def clips(self) -> list[ClipName]:
-        """What is stored of the camera, by the names of the objects."""
-        names = map(parse_clip_key, self.keys("cradle", f"clips/{CAMERA}/"))
-        return [name for name in names if name is not None]
-
-    def stored(self) -> list[tuple[str, int]]:
-        """Epoch and number of every fragment in a clip, as often as it is in one."""
-        return sorted(
-            (clip.epoch, number)
-            for clip in self.clips()
-            if clip.suffix in {"mp4", "ts"} and clip.last is not None
-            for number in range(clip.first, clip.last + 1)
-        )
-
     def playlist(self) -> str:
         """The live playlist as the encoder last wrote it, or nothing."""
         if self._live_in_bucket:
@@ -240,9 +220,9 @@ class Stack:
 
     def wait_live(self, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until new segments come."""
-        before = _newest(self.playlist())
+        before = newest(self.playlist())
         eventually(
-            lambda: (now := _newest(self.playlist())) and now != before,
+            lambda: (now := newest(self.playlist())) and now != before,
             seconds,
             "the camera is live",
             every_seconds=1,
@@ -288,9 +268,15 @@ def build_image() -> None:
         *("docker", "build", "--network", "host", "--file", "deploy/docker/Dockerfile"),
         *("--tag", IMAGE, "."),
         at=REPOSITORY,
-        env={**os.environ, "DOCKER_BUILDKIT": "1"},  # as compose builds it
+        env={**os.environ, "DOCKER_BUILDKIT": _buildkit()},
         seconds=3000,
     )
+
+
+def _buildkit() -> str:
+    """As compose builds it; where the client has no BuildKit, as Docker did before."""
+    asked = subprocess.run(("docker", "buildx", "version"), capture_output=True, check=False)
+    return "1" if asked.returncode == 0 else "0"
 
 
 @contextmanager
@@ -300,7 +286,7 @@ def running_stack(folder: Path, video: Path, *overrides: str) -> Iterator[Stack]
     gateway = _bridge()
     files = ["compose.yaml", *(["compose.seaweedfs.yaml"] if STANDINS else []), *overrides]
     stack = Stack(folder, files)
-    with RtspServer() as camera, _open_to(gateway, camera.port) as port:
+    with RtspServer() as camera, open_to(gateway, camera.port) as port:
         camera.mount("room", video)
         stack.prepare(f"rtsp://{gateway}:{port}/room")
         try:
@@ -319,9 +305,9 @@ def _bridge() -> str:
 
 
 @contextmanager
-def _open_to(address: str, port: int) -> Iterator[int]:
-    """Pass connections to `address` on to the same machine's loopback; gives the port."""
-    with socket.create_server((address, 0)) as listener:
+def open_to(address: str, port: int, at: int = 0) -> Iterator[int]:
+    """Pass connections to `address` on to loopback; gives the port there, `at` if it is named."""
+    with socket.create_server((address, at)) as listener:
         threading.Thread(target=_accept, args=(listener, port), daemon=True).start()
         yield listener.getsockname()[1]
 
@@ -342,8 +328,3 @@ def _pass_on(one: socket.socket, other: socket.socket) -> None:
     for each in (one, other):
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-
-
-def _newest(playlist: str) -> str:
-    names = [line for line in playlist.splitlines() if line and not line.startswith("#")]
-    return names[-1] if names else ""

@@ -13,7 +13,8 @@ from minio.error import S3Error
 from pika.exceptions import ChannelClosedByBroker
 
 from shared.topology import EVENTS, FRAMES
-from tests.containers.stack import CAMERA, Stack
+from tests.containers.stack import Stack
+from tests.footage import CAMERA
 
 pytestmark = pytest.mark.timeout(4000)
 

@@ -8,7 +8,8 @@ import pytest
 
 from shared.messages import Fragment, read_archive_message
 from tests.containers import trials
-from tests.containers.stack import CAMERA, README, STAGES, Stack, docker
+from tests.containers.stack import README, STAGES, Stack, docker
+from tests.footage import CAMERA
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(4000)

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.containers import trials
-from tests.containers.stack import CAMERA, README, Stack
+from tests.containers.stack import README, Stack
+from tests.footage import CAMERA
 from tests.readme import commands
 from tests.support import eventually
 from tests.viewer_house import PASSWORD, Person

