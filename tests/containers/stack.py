@@ -275,7 +275,9 @@ def build_image() -> None:
 
 def _buildkit() -> str:
     """As compose builds it; where the client has no BuildKit, as Docker did before."""
-    asked = subprocess.run(("docker", "buildx", "version"), capture_output=True, check=False)
+    asked = subprocess.run(
+        ("docker", "buildx", "version"), capture_output=True, timeout=30, check=False
+    )
     return "1" if asked.returncode == 0 else "0"
 
 
