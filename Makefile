@@ -39,10 +39,8 @@ demo: export CRADLE_DEMO_CAMERA = $(value CAMERA)
 demo: setup
 	@$(BIN)/python -m deploy.command.demo --data "$(DATA)"
 
-# Unit tests two at a time; the others, which measure time, one by one.
 test: setup-dev lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit
-	$(BIN)/python -m pytest tests/integration tests/containers
+	$(BIN)/python -m pytest
 
 lint: setup-dev
 	$(BIN)/ruff check .
