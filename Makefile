@@ -39,10 +39,10 @@ demo: export CRADLE_DEMO_CAMERA = $(value CAMERA)
 demo: setup
 	@$(BIN)/python -m deploy.command.demo --data "$(DATA)"
 
-# Two at a time, each with a broker and a store of its own: most tests wait for something.
-TEST_PROCESSES ?= 2
+# Unit tests two at a time; the others, which measure time, one by one.
 test: setup-dev lint
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest tests/integration tests/containers
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -83,6 +83,7 @@ def begin(camera: str) -> None:
     for reason in (BEFORE_KEY_FRAME, OUT_OF_PLACE, DAMAGED):
         DROPPED.labels(camera, reason)
     ONLINE.labels(camera).set(0)
+    begin_uploads(camera)
 
 
 def begin_uploads(camera: str) -> None:

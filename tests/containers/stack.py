@@ -95,7 +95,7 @@ class Stack(Footage):
     def compose(self, *words: str, seconds: float = START_SECONDS) -> str:
         """docker compose, in the stack's folder; returns its standard output."""
         return run(
-            *_compose(),
+            *("docker", "compose"),
             "-p",
             self.project,
             *words,
@@ -172,7 +172,7 @@ class Stack(Footage):
                 shift
                 [ "$*" != "up --detach" ] ||
                     set -- up --detach --no-build --wait {" ".join(self.services)}
-                command {" ".join(_compose())} -p {self.project} "$@"
+                command docker compose -p {self.project} "$@"
             }}
             set -e
         """
@@ -268,9 +268,17 @@ def build_image() -> None:
         *("docker", "build", "--network", "host", "--file", "deploy/docker/Dockerfile"),
         *("--tag", IMAGE, "."),
         at=REPOSITORY,
-        env={**os.environ, "DOCKER_BUILDKIT": "0"} if STANDINS else None,
+        env={**os.environ, "DOCKER_BUILDKIT": _buildkit()},
         seconds=3000,
     )
+
+
+def _buildkit() -> str:
+    """As compose builds it; where the client has no BuildKit, as Docker did before."""
+    asked = subprocess.run(
+        ("docker", "buildx", "version"), capture_output=True, timeout=30, check=False
+    )
+    return "1" if asked.returncode == 0 else "0"
 
 
 @contextmanager
@@ -322,8 +330,3 @@ def _pass_on(one: socket.socket, other: socket.socket) -> None:
     for each in (one, other):
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-
-
-def _compose() -> list[str]:
-    program = os.environ.get("CRADLE_TEST_COMPOSE")
-    return [program] if program else ["docker", "compose"]

@@ -65,19 +65,21 @@ done
 
 if [ -n "${CRADLE_TEST_STACK:-}" ]; then
     # The images of the stack that can be stood in for: not Grafana, which no registry here holds,
-    # and SeaweedFS in MinIO's place. And Docker's compose, of Debian 13: it is one program.
+    # and SeaweedFS in MinIO's place. And Docker's compose and BuildKit's client, of Debian 13.
     export CRADLE_TEST_STANDINS=1
     compose=$here/../../deploy/compose
     # shellcheck disable=SC2046 # a list of images
     "$here/build-images.sh" $(sed -n 's/^ARG [A-Z]*_IMAGE=//p' "$here/../../deploy/docker/Dockerfile") \
         $(sed -n 's/.*image: ${[A-Z_]*_IMAGE:-\(.*\)}$/\1/p' "$compose"/*.yaml | sort -u |
             grep -E '^(rabbitmq|prom|chrislusf)[:/]')
-    export CRADLE_TEST_COMPOSE="$place/docker-compose"
-    [ -x "$CRADLE_TEST_COMPOSE" ] || docker run --rm --network host --volume "$place:/out" \
+    export DOCKER_CONFIG="$place/client"
+    plugins="$DOCKER_CONFIG/cli-plugins"
+    mkdir -p "$plugins"
+    [ -x "$plugins/docker-buildx" ] || docker run --rm --network host --volume "$plugins:/out" \
         python:3.13-slim-trixie sh -c 'apt-get update -qq && cd /tmp \
-            && apt-get download -qq -o APT::Sandbox::User=root docker-compose \
-            && dpkg-deb -x docker-compose_*.deb . \
-            && cp usr/libexec/docker/cli-plugins/docker-compose /out/'
+            && apt-get download -qq -o APT::Sandbox::User=root docker-compose docker-buildx \
+            && for package in docker-*.deb; do dpkg-deb -x "$package" .; done \
+            && cp usr/libexec/docker/cli-plugins/docker-* /out/'
 else
     "$here/build-images.sh"
 fi
