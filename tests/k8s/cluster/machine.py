@@ -249,8 +249,7 @@ class Machine:
             now = restored(policies, pods, SWITCH)
             if now != table:
                 for node in self.nodes:
-                    if node.is_on:
-                        node.filter(now)
+                    node.filter(now)
                 table = now
 
     def _ask(self, path: str) -> list[Thing]:

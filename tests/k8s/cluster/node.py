@@ -33,6 +33,7 @@ class Node:
         self.folder = folder / self.name
         self._process: subprocess.Popen[bytes] | None = None
         self._is_filtered = False
+        self._is_cut = False
 
     def prepare(self, control_group: str, resolver: Path) -> None:
         """Make its folder, with what is the node's own in it, and its control groups."""
@@ -58,7 +59,16 @@ class Node:
         run("ip", "route", "replace", self.pods, "via", self.address)
 
     def filter(self, table: str) -> None:
-        """Set the rules of its firewall, which ask ours first."""
+        """Set the rules of its firewall, which ask ours first. Of a node that is lost: nothing."""
+        try:
+            self._filter(table)
+        except (OSError, subprocess.CalledProcessError):
+            if self.is_on:
+                raise
+
+    def _filter(self, table: str) -> None:
+        if not self.is_on:
+            return
         first = str(self._first())
         inside = ("nsenter", "--target", first, "--net")
         run(*inside, "iptables-restore", "--noflush", given=table)
@@ -68,19 +78,22 @@ class Node:
 
     @property
     def is_on(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and not self._is_cut and self._process.poll() is None
 
     def cut_power(self) -> None:
         """All that runs on it is dead at once."""
         if self._process is None or not self.is_on:
             return
-        if first := self._first():
+        first = self._first()
+        self._is_cut = True  # before: whoever works on it meanwhile is to know why that fails
+        if first:
             os.kill(first, signal.SIGKILL)
         self._process.wait(30)
 
     def _first(self) -> int:
         assert self._process is not None
-        assert self._process.poll() is None, (self.folder / "node.log").read_text()
+        if self._process.poll() is not None:
+            raise ChildProcessError((self.folder / "node.log").read_text())
         task = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         children = task.read_text().split()
         return int(children[0]) if children else 0

@@ -248,6 +248,7 @@ def test_a_host_that_is_lost_is_replaced(house: Installed, machine: Machine) -> 
     lost.cut_power()
     for stage in struck:
         _wait_for_move(house, stage, machine.nodes[0].name)
+    assert machine.keeps_policies
     house.wait_live()
 
 
