@@ -7,9 +7,10 @@ clip keeps its key, and ours is stored under the other suffix. A manifest under 
 range means the clip is committed; with another range, or any committed clip that shares a fragment
 with ours, somebody else has worked on this camera: RangeTaken, and the caller reads all anew.
 
-Two checks against the bucket surround the work: one before the conversion, which also keeps a
-store that is down from costing conversions, and one right before the manifest, for a worker that
-was frozen while another held its seat.
+Checks against the bucket surround the work: one before the conversion, which also keeps a store
+that is down from costing conversions, one right before the manifest, for a worker that was frozen
+while another held its seat, and one behind it, for a worker that froze just then: it takes its
+manifest back.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from shared.clipfolder import ClipFolder
 from shared.clock import Clock
 from shared.errors import AlreadyExists, ChildFailed, Refused, StoreUnavailable
 from shared.framestore import FrameStore
+from shared.identity import ClipIdentity
 from shared.log import Log
 from shared.manifest import Manifest
 from shared.objectstore import ObjectStore
@@ -99,6 +101,8 @@ class Committer:
             mine = clip.manifest(made, poster_key, self._clock.now())
             with step(steps, "manifest"):
                 manifest = self._committed(clip) or self._create_manifest(clip, mine)
+                if manifest is mine:
+                    self._demand_alone(clip)
             faults.point("archiver.after-manifest")
             outcome = outcome if manifest is mine else "already committed"
         if steps is not None:
@@ -108,15 +112,23 @@ class Committer:
     def _committed(self, clip: Clip) -> Manifest | None:
         """The manifest of this very clip. Raises RangeTaken if another one shares fragments."""
         folder = ClipFolder(self._store, clip.identity.camera)
-        for other in folder.around(clip.identity, clip.fragments[-1].captured_at):
-            identity = other.identity
-            if (identity.first, identity.last) != (clip.identity.first, clip.identity.last):
-                raise RangeTaken(
-                    f"fragments {identity.first}-{identity.last} of epoch {identity.epoch} are "
-                    f"committed, which share some with {clip.identity.first}-{clip.identity.last}"
-                )
-            return folder.manifest(identity.manifest_key)
-        return None
+        there = folder.around(clip.identity, clip.fragments[-1].captured_at)
+        for each in there:
+            if not _is_same(each.identity, clip.identity):
+                raise _taken(each.identity, clip.identity)
+        return folder.manifest(there[0].identity.manifest_key) if there else None
+
+    def _demand_alone(self, clip: Clip) -> None:
+        """Take our new manifest back, and raise RangeTaken, if another clip shares fragments.
+
+        Nothing fences a worker that froze between its look and its manifest: the request, of
+        another first fragment than its successor's, then arrives behind that one's.
+        """
+        folder = ClipFolder(self._store, clip.identity.camera)
+        for each in folder.around(clip.identity, clip.fragments[-1].captured_at):
+            if not _is_same(each.identity, clip.identity):
+                self._store.remove(clip.identity.manifest_key)
+                raise _taken(each.identity, clip.identity)
 
     def _upload(self, clip: Clip, file: MadeFile) -> tuple[Made, Outcome]:
         try:
@@ -185,6 +197,17 @@ class Committer:
                 raise RangeTaken(f"{key} was created by another worker") from None
             return there
         return manifest
+
+
+def _is_same(one: ClipIdentity, other: ClipIdentity) -> bool:
+    return (one.first, one.last) == (other.first, other.last)
+
+
+def _taken(other: ClipIdentity, ours: ClipIdentity) -> RangeTaken:
+    return RangeTaken(
+        f"fragments {other.first}-{other.last} of epoch {other.epoch} are committed, which share "
+        f"some with {ours.first}-{ours.last}"
+    )
 
 
 def identity_metadata(clip: Clip) -> dict[str, str]:

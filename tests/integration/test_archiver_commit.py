@@ -238,6 +238,19 @@ def test_a_worker_that_was_frozen_finds_out_before_its_manifest(
     assert store.stat(clip_of(recorded, 0, 3).identity.manifest_key) is None
 
 
+def test_a_manifest_that_arrives_behind_a_successors_is_taken_back(
+    recorded: Recorded, store: ObjectStore, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first fragment is another, so their keys do not collide: it froze after its look."""
+    successors, late = clip_of(recorded, 0, 3), clip_of(recorded, 3, 3)
+    made = committer.commit(successors).manifest
+    monkeypatch.setattr(committer, "_committed", lambda _clip: None)
+    with pytest.raises(RangeTaken):
+        committer.commit(late)
+    assert stored_manifest(store, successors) == made
+    assert store.stat(late.identity.manifest_key) is None
+
+
 def test_a_store_that_is_down_costs_no_conversion(
     recorded: Recorded, archive_settings: ArchiveSettings
 ) -> None:
