@@ -299,6 +299,8 @@ class Recorder:
         if isinstance(record, EpochEnd):
             self._is_readable(record)
             return
+        if self._traces is not None:
+            self._traces.uploaded(record)
         if self._janitor.bucket is not None:
             self._janitor.bucket.tell(record)
         if (now - record.ends_at).total_seconds() < LIVE_SECONDS:

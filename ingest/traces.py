@@ -1,7 +1,7 @@
-"""What ingest tells of a fragment where tracing is configured: that it was written, and published.
+"""What ingest tells of a fragment where tracing is configured: written, uploaded, published.
 
 The times are those that are known anyway: when its first frame was captured, when its line stood in
-the index, when the broker had it safe.
+the index, when it lay in the bucket that is the frame store, when the broker had it safe.
 """
 
 import re
@@ -51,6 +51,14 @@ class FragmentTraces:
                 },
             )
         )
+
+    def uploaded(self, record: Fragment) -> None:
+        """It lies in the bucket: from its end, so that what it waited for others is in it."""
+        context = self._tracer.of(record)
+        if context.sampled:
+            attributes = {**identity_attributes(record), "cradle.bytes": record.bytes}
+            since = min(record.ends_at, self._tracer.clock.now())  # a camera's clock may be ahead
+            self._tracer.tell_below(context, "upload fragment", since, attributes, kind="internal")
 
     def of_line(
         self, camera: str, epoch: str, line: bytes, on_result: OnResult

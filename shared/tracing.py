@@ -14,13 +14,14 @@ believed in its form alone: it joins spans, it decides nothing, and a message wh
 as good as any.
 
 **Spans** are few and are told when they have ended, from times that are known anyway, so that no
-loop is wrapped: `ingest fragment` (capture to index line), `publish fragment` (to the broker's
-confirm), `show fragment` (encoder: first batch to playlist), `archive fragment` (archiver: received
-to committed), `commit clip` with `convert`, `upload` and `manifest`, `analyze sample` with
-`decode`, `gate`, `provider` and `store`. A clip holds many fragments: `commit clip` stands in the
-trace of its first sampled one and links to others (`MOST_LINKS`); each `archive fragment` links to
-it. Manifest and note hold the trace's id, if it was sampled, so that it is found from them.
-Attributes are identities, sizes and outcomes: no secret, no picture, none of a note's words.
+loop is wrapped: `ingest fragment` (capture to index line), `upload fragment` (its end to a bucket
+that is the frame store), `publish fragment` (to the broker's confirm), `show fragment` (encoder:
+first batch to playlist), `archive fragment` (archiver: received to committed), `commit clip` with
+`convert`, `upload` and `manifest`, `analyze sample` with `decode`, `gate`, `provider` and `store`.
+A clip holds many fragments: `commit clip` stands in the trace of its first sampled one and links
+to others (`MOST_LINKS`); each `archive fragment` links to it. Manifest and note hold the trace's
+id, if it was sampled, so that it is found from them. Attributes are identities, sizes and
+outcomes: no secret, no picture, none of a note's words.
 
 This file knows no library. `shared/spanexport.py` does, and is imported by `start` alone.
 """
