@@ -33,6 +33,7 @@ from shared.errors import (
     Unavailable,
 )
 from shared.health import Health
+from shared.memory import give_large_blocks_back
 from shared.messages import Stage
 
 HELD_SECONDS = 60.0
@@ -95,6 +96,7 @@ def main(stage: Stage, build: Callable[[WorkerContext], StageWorker]) -> None:
         tracer = tracing.start(settings.tracing, stage, arguments.name, clock, logger)
         context = WorkerContext(settings, arguments.name, clock, logger, health, tracer)
         health.serve(settings.metrics.host, settings.metrics.port_of(stage))
+        give_large_blocks_back()
         _collect_garbage_seldom()
         run(build(context), context, stop_on_signals())
     except Misconfigured as error:
