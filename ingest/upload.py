@@ -75,6 +75,8 @@ class Upload:
         self._carried: dict[str, None] = {}
         """Paths of what lies in the bucket and still in the spool."""
         self._tries: tuple[str, int] = ("", 0)
+        self._refused: deque[str] = deque(maxlen=MOST_FRESH)
+        """Paths of what was left alone just now; what was fresh comes again with the others."""
         self.fresh: deque[Fragment] = deque(maxlen=MOST_FRESH)
         """Closed just now."""
         self.failures = 0
@@ -166,7 +168,7 @@ class Upload:
         return bool(found)
 
     def _put(self, record: Fragment, early_from: int | None) -> None:
-        if record.path in self._carried:
+        if record.path in self._carried or record.path in self._refused:
             return
         began = self._clock.monotonic()
         data = self._read(record)
@@ -205,6 +207,7 @@ class Upload:
         return data[: record.bytes]
 
     def _refuse(self, record: Fragment, kind: str, reason: str) -> None:
+        self._refused.append(record.path)
         figures.UPLOADS_REFUSED.labels(record.camera, kind).inc()
         self._log.error(
             "fragment left in the spool",

@@ -393,13 +393,18 @@ def test_what_is_refused_is_counted_from_the_start(host: Host) -> None:
         assert REGISTRY.get_sample_value(name, {"loop": loop}) is not None
 
 
-def test_a_file_that_is_shorter_than_its_line_says_is_left_where_it_is(host: Host) -> None:
-    host.close(3, add=False)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_file_that_is_shorter_than_its_line_says_is_left_where_it_is_and_counted_once(
+    host: Host, fresh: bool
+) -> None:
+    host.close(3, add=fresh)
     before = refused("short") or 0
     os.truncate(host.root / host.path(1), 499)
     host.uploads.start()
     host.until_told(2)
     host.until_left("000001.ts")
+    end = Cursor(host.epoch, (host.root / CAMERA / host.epoch / INDEX_NAME).stat().st_size)
+    eventually(lambda: host.uploads.reaches(CAMERA, end), SECONDS, "all lines gone through")
     assert host.told == [host.records[0], host.records[2]]
     assert refused("short") == before + 1
     assert host.path(1) not in host.store.objects
