@@ -12,6 +12,7 @@ that does not come.
 """
 
 import shutil
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -232,12 +233,14 @@ class BucketJanitor:
         while self._told:
             record = self._told.popleft()
             if record.camera in self._cameras:
-                self._cameras[record.camera].told[record.epoch, record.fragment] = _kept(record)
+                kept = _kept(record)
+                self._cameras[record.camera].told[kept.epoch, kept.number] = kept
         for place in places & known.told.keys():
             known.kept[place] = known.told.pop(place)
         new = sorted(places - known.kept.keys())
         for record in self._frames.records(fragment_path(camera, *place) for place in new):
-            known.kept[record.epoch, record.fragment] = _kept(record)
+            kept = _kept(record)
+            known.kept[kept.epoch, kept.number] = kept
         for name, number in new:
             if (name, number) not in known.kept:  # foreign, and it must not stay for ever
                 found = epochs[name].numbers[number]
@@ -335,8 +338,8 @@ class BucketJanitor:
 
 def _kept(record: Fragment) -> Kept:
     return Kept(
-        record.camera,
-        record.epoch,
+        sys.intern(record.camera),
+        sys.intern(record.epoch),
         record.fragment,
         record.captured_at,
         record.ends_at,

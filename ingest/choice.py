@@ -33,6 +33,8 @@ def choose(
         else:
             rest.append(each)
     gone_bytes = sum(each.bytes for group in chosen.values() for each in group)
+    if gone_bytes >= max(over_bytes, wanted_bytes):
+        return chosen
     for each in sorted(rest, key=lambda each: (not each.stored, each.starts_at)):
         limit = max(over_bytes, wanted_bytes) if each.stored else over_bytes
         if gone_bytes >= limit:

@@ -79,7 +79,9 @@ class Confirmation:
                         reason=error.strerror,
                     )
             for each in fragments:
-                yield each._replace(stored_at=known.stored_at.get(each.number))
+                stored_at = known.stored_at.get(each.number)
+                # In a long outage of the archive there are hundreds of thousands: no copy of each.
+                yield each if each.stored_at == stored_at else each._replace(stored_at=stored_at)
 
     def _take_up(self, known: _Epoch, fragments: Sequence[Kept], now: datetime) -> None:
         """Look up what was said since the last time. Raises StoreUnavailable, BadMessage."""

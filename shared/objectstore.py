@@ -50,7 +50,7 @@ PIECE_BYTES: Final = 1024 * 1024
 _META: Final = "x-amz-meta-"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """One object."""
 

@@ -413,3 +413,17 @@ def test_a_spool_is_told_with_its_limit_and_what_the_archive_waits_for_with_its_
     assert limit == house.settings.frames.spool_gib * GIB
     name = "cradle_ingest_archived_up_to_timestamp_seconds"
     assert REGISTRY.get_sample_value(name, {"camera": CAMERA}) == NOON.timestamp()
+
+
+def test_the_name_of_an_epoch_is_in_memory_once_however_many_fragments_it_has(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    epoch = house.record(3)
+    bucket = house.janitor.bucket
+    assert bucket is not None
+    bucket.tell(make_fragment("".join(epoch), 0, "".join(CAMERA)))  # ours is not asked for
+    bucket.clean(CAMERA)
+    kept = bucket.kept(CAMERA)
+    assert [each.number for each in kept] == [0, 1, 2]
+    assert len({id(each.epoch) for each in kept}) == len({id(each.camera) for each in kept}) == 1

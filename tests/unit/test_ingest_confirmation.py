@@ -2,11 +2,15 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingest.choice import GIB
+from ingest.confirmation import Confirmation
+from ingest.shelf import Shelf
 from shared.identity import ClipIdentity
+from shared.log import get_logger
 from tests.ingest_house import BYTES, CAMERA, DAY, MINUTE, NOON, House
 
 
@@ -106,3 +110,12 @@ def test_the_bucket_is_asked_once_for_a_word(house: House) -> None:
     for _ in range(3):
         house.clean(MINUTE)
     assert house.bucket.listings == 2
+
+
+def test_what_waits_for_the_archive_costs_no_second_copy(house: House) -> None:
+    """In a long outage there are hundreds of thousands of them, in the memory of who records."""
+    house.record(3)
+    kept = Shelf(house.root, CAMERA).look()
+    store: Any = house.bucket
+    seen = Confirmation(house.root, store, get_logger()).look(kept, NOON)
+    assert [id(each) for each in seen] == [id(each) for each in kept]
