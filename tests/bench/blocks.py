@@ -23,6 +23,7 @@ from analyzer.measurement import measure
 from analyzer.pictures import decode_key_frame, masked
 from shared.memory import give_large_blocks_back
 from shared.objectstore import ObjectStore
+from tests.bench.processes import resident_bytes
 from tests.services import running_store
 
 SAMPLES: Final = 200
@@ -101,9 +102,8 @@ def _measure_here(work: Callable[[], None], *, giving_back: bool) -> Cost:
     if giving_back and not give_large_blocks_back():
         raise SystemExit("no glibc here")
     work()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return Cost(pages * resource.getpagesize(), used.ru_utime + used.ru_stime)
+    return Cost(resident_bytes(), used.ru_utime + used.ru_stime)
 
 
 def _measure_apart(name: str, *, giving_back: bool) -> Cost:

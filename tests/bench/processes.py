@@ -101,6 +101,12 @@ def memory(all_processes: Mapping[int, Process], names: Mapping[int, str]) -> di
     return sums
 
 
+def resident_bytes() -> int:
+    """Of this process, now."""
+    pages = int((PROC / "self" / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def _pss(pid: int) -> int:
     try:
         text = (PROC / str(pid) / "smaps_rollup").read_text()

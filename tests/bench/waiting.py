@@ -5,7 +5,6 @@ of the janitor that keep and look through them. Printed are the memory of each, 
 this process, and the time of the first look and of each later one.
 """
 
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from shared.framestore import INDEX_NAME
 from shared.identity import fragment_path, new_epoch
 from shared.log import get_logger
 from shared.messages import Fragment, StreamParameters
+from tests.bench.processes import resident_bytes
 
 FRAGMENTS: Final = 100_000
 CAMERA: Final = "camera-1"
@@ -56,11 +56,6 @@ def write_index(root: Path, began_at: datetime) -> None:
             )
             index.write(record.to_body() + b"\n")
             (folder / f"{number:06d}.ts").touch()
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 def main() -> None:
