@@ -5,6 +5,8 @@ the worker waits and tries again (`Unavailable`), or the one thing at hand is re
 else goes on (`Refused`).
 """
 
+import traceback
+
 
 class CradleError(Exception):
     """Anything Cradle itself raises; its text is one sentence for a person and holds no secret."""
@@ -80,3 +82,24 @@ class NoSuchKey(Refused):
 
 class Overtaken(Refused):
     """Somebody else has written this object since it was last read or written here."""
+
+
+def without_frames(error: Exception) -> Exception:
+    """The same error without the frames that it, its causes and their causes came through.
+
+    To be used where a library's error is translated. Libraries raise errors from variables
+    (minio-py: `raise response_error`; urllib3: `new_e`): error, traceback and frame then hold each
+    other, the frame holds its callers', and these their pictures and fragments, until cycles are
+    looked for. An analyzer held 100 MiB of judged pictures so, since a new note's key is not there
+    when it is asked for.
+    """
+    left: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)  # an earlier try's error is in there
+            each.__traceback__ = None
+            left += [each.__cause__, each.__context__]
+    return error

@@ -39,6 +39,7 @@ from shared.errors import (
     NoSuchKey,
     Refused,
     StoreUnavailable,
+    without_frames,
 )
 
 PART_BYTES: Final = 5 * 1024 * 1024
@@ -365,18 +366,18 @@ class ObjectStore:
             # A completion may be answered with 200 and an error in its body; then it has no ETag.
             if result.etag or size <= self._part_bytes:
                 return True
-            failure: CradleError = StoreUnavailable(f"{self._where} did not complete {key}")
+            reason = f"{self._where} did not complete {key}"
         except AlreadyExists as error:
-            failure = error
+            reason = str(error)
         except StoreUnavailable as error:
             if not self._looks_after_silence:
                 raise
-            failure = error
+            reason = str(error)
         same = is_same()
         if same is None:
-            raise StoreUnavailable(f"{key} was not stored: {failure}") from failure
+            raise StoreUnavailable(f"{key} was not stored: {reason}")
         if not same:
-            raise AlreadyExists(f"{key} is there already, with other content") from failure
+            raise AlreadyExists(f"{key} is there already, with other content")
         return False
 
     def _content(self, key: str, limit_bytes: int) -> bytes | None:
@@ -395,22 +396,25 @@ class ObjectStore:
         """Turn whatever the library raises into Cradle's errors."""
         try:
             yield
-        except S3Error as error:
-            raise self._meaning(error) from error
-        except (ServerError, InvalidResponseError) as error:
+        except (MinioException, HTTPError, ParseError) as error:
+            raise self._meaning(error) from without_frames(error)
+
+    def _meaning(self, error: Exception) -> CradleError:
+        if isinstance(error, S3Error):
+            return self._meaning_of_code(error)
+        if isinstance(error, ServerError | InvalidResponseError):
             status = int(getattr(error, "_status_code", 0) or getattr(error, "_code", 0))
             if status in {408, 425, 429} or status >= 500:
-                raise StoreUnavailable(f"{self._where} answered {status}") from error
-            raise Misconfigured(
+                return StoreUnavailable(f"{self._where} answered {status}")
+            return Misconfigured(
                 f"archive.endpoint: {self._where} answers, but not as S3 does (status {status}); "
                 "give the address of its S3 interface"
-            ) from error
-        except MaxRetryError as error:
-            raise StoreUnavailable(f"{self._where} cannot be reached: {_why(error)}") from error
-        except (MinioException, HTTPError, ParseError) as error:
-            raise StoreUnavailable(f"{self._where} does not answer well: {error}") from error
+            )
+        if isinstance(error, MaxRetryError):
+            return StoreUnavailable(f"{self._where} cannot be reached: {_why(error)}")
+        return StoreUnavailable(f"{self._where} does not answer well: {error}")
 
-    def _meaning(self, error: S3Error) -> CradleError:
+    def _meaning_of_code(self, error: S3Error) -> CradleError:
         code = error.code or ""
         key = error.object_name or error.resource
         for codes, kind, sentence in _MEANINGS:

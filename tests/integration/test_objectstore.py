@@ -1,10 +1,13 @@
 """Create-only on a real S3 server, also when its answers are lost on the way."""
 
+import gc
 import hashlib
+import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -256,6 +259,58 @@ def test_a_good_store_passes_the_probe_and_keeps_nothing_of_it(store: ObjectStor
 
 def test_ensuring_a_bucket_twice_is_fine(store: ObjectStore) -> None:
     store.ensure_bucket()
+
+
+class Picture:
+    """Something large that the caller of a store has at hand."""
+
+
+def _read_what_is_not_there(store: ObjectStore) -> None:
+    assert store.read("probe/nothing") is None
+
+
+def _write_the_same_again(store: ObjectStore) -> None:
+    store.create_bytes(KEY, b"one", content_type="text/plain")
+    assert not store.create_bytes(KEY, b"one", content_type="text/plain")
+
+
+def _write_another(store: ObjectStore) -> None:
+    store.create_bytes(KEY, b"one", content_type="text/plain")
+    with pytest.raises(AlreadyExists):
+        store.create_bytes(KEY, b"two", content_type="text/plain")
+
+
+def _find_it_away(store: ObjectStore) -> None:
+    with pytest.raises(StoreUnavailable):
+        store.stat(KEY)
+
+
+@pytest.mark.parametrize(
+    "meet_an_error",
+    [_read_what_is_not_there, _write_the_same_again, _write_another, _find_it_away],
+)
+def test_an_answer_that_is_an_error_keeps_nothing_of_its_caller_in_memory(
+    archive_settings: ArchiveSettings,
+    meet_an_error: Callable[[ObjectStore], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Cycles of error, traceback and frame would, until cycles are looked for."""
+    caplog.set_level(logging.ERROR, "urllib3")  # a record of its warning would hold the error
+    away = {"endpoint": "http://127.0.0.1:1"} if meet_an_error is _find_it_away else {}
+    store = ObjectStore(_with(archive_settings, **away))
+
+    def work() -> weakref.ref[Picture]:
+        picture = Picture()
+        meet_an_error(store)
+        return weakref.ref(picture)
+
+    gc.collect()
+    gc.disable()
+    try:
+        kept = work()
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
