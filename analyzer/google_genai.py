@@ -21,6 +21,7 @@ from analyzer.provider import Context
 from analyzer.wire import wire_schema
 from shared.clock import Clock
 from shared.config import GeminiSettings
+from shared.errors import without_frames
 
 API_VERSION = "v1beta"
 """The library's default has changed between releases; this one has every field used here."""
@@ -49,11 +50,12 @@ class GoogleGenai:
             )
             return _read(answer)
         except errors.APIError as error:
+            without_frames(error)
             return google_answer.outcome_of_error(error.code, error.details, self._clock.now())
         except _transport_errors() as error:
-            return google_answer.no_answer(error)
+            return google_answer.no_answer(without_frames(error))
         except (ValueError, TypeError, AttributeError) as error:  # a 200 that is not Google's
-            return google_answer.not_google(error)
+            return google_answer.not_google(without_frames(error))
 
 
 def _contents(pictures: Sequence[DecodedPicture], context: Context) -> list[Any]:

@@ -24,6 +24,7 @@ from analyzer.provider import Context
 from analyzer.wire import wire_schema
 from shared.clock import Clock
 from shared.config import GeminiSettings
+from shared.errors import without_frames
 
 
 class GoogleGenerativeAi:
@@ -48,14 +49,15 @@ class GoogleGenerativeAi:
             )
             return _read(answer)
         except GoogleAPICallError as error:
+            without_frames(error)
             payload = _payload(error.response)
             return google_answer.outcome_of_error(error.code or 500, payload, self._clock.now())
         except (RequestException, GoogleAuthError) as error:
-            return google_answer.no_answer(error)
+            return google_answer.no_answer(without_frames(error))
         except (ParseError, ValueError, TypeError, AttributeError) as error:
             # a 200 that is not Google's; AttributeError also for an error body that is a list,
             # where google-api-core expects a mapping
-            return google_answer.not_google(error)
+            return google_answer.not_google(without_frames(error))
 
 
 def _contents(pictures: Sequence[DecodedPicture], context: Context) -> list[Any]:

@@ -3,8 +3,10 @@
 Every test also counts requests: one call is one request, whatever the answer.
 """
 
+import gc
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +27,7 @@ from analyzer.outcome import (
     Unavailable,
     Usage,
 )
+from analyzer.pictures import DecodedPicture
 from analyzer.provider import Provider
 from analyzer.remote import Unusable, gemini
 from analyzer.wire import wire_schema
@@ -272,3 +275,27 @@ def test_only_one_file_imports_each_library() -> None:
 
     assert importers("from google import genai") == ["google_genai.py"]
     assert importers("from google.generativeai") == ["google_generativeai.py"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_call_that_failed_keeps_no_picture_in_memory(
+    sdk: str, server: GeminiServer, is_there: bool
+) -> None:
+    """Cycles of error, traceback and frame would, until cycles are looked for."""
+    provider = make(sdk, server.url if is_there else "http://127.0.0.1:1")
+    server.script(google.throttled("7.5s"))
+
+    def fail() -> weakref.ref[DecodedPicture]:
+        shown = picture(room(), 0)
+        assert not isinstance(provider.describe([shown], context("en")), Ok)
+        return weakref.ref(shown)
+
+    fail()  # what is made with the first call is not of it
+    server.script(google.throttled("7.5s"))
+    gc.collect()
+    gc.disable()
+    try:
+        kept = fail()
+        assert kept() is None
+    finally:
+        gc.enable()
