@@ -1,8 +1,10 @@
 """Small things that many tests need."""
 
+import gc
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Found = TypeVar("Found")
@@ -26,3 +28,14 @@ def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or condition} (last: {found!r})")
         time.sleep(every_seconds)
+
+
+@contextmanager
+def no_search_for_cycles() -> Iterator[None]:
+    """What is in a cycle stays, as it does for minutes in a worker."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

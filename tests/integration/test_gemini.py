@@ -3,7 +3,6 @@
 Every test also counts requests: one call is one request, whatever the answer.
 """
 
-import gc
 import sys
 import time
 import weakref
@@ -37,6 +36,7 @@ from shared.observation import Activity, Presence
 from tests import gemini_server as google
 from tests.analyzer_samples import context, picture, room
 from tests.gemini_server import Answer, GeminiServer
+from tests.support import no_search_for_cycles
 
 KEY = "AIza-the-test-key"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -292,10 +292,6 @@ def test_a_call_that_failed_keeps_no_picture_in_memory(
 
     fail()  # what is made with the first call is not of it
     server.script(google.throttled("7.5s"))
-    gc.collect()
-    gc.disable()
-    try:
+    with no_search_for_cycles():
         kept = fail()
         assert kept() is None
-    finally:
-        gc.enable()

@@ -1,6 +1,5 @@
 """Create-only on a real S3 server, also when its answers are lost on the way."""
 
-import gc
 import hashlib
 import logging
 import os
@@ -21,6 +20,7 @@ from shared.config import ArchiveSettings
 from shared.errors import AlreadyExists, Misconfigured, Refused, StoreUnavailable
 from shared.objectstore import PART_BYTES, ObjectStore
 from tests.proxy import LossyProxy
+from tests.support import no_search_for_cycles
 
 KEY = "clips/camera-1/2026/03/01/camera-1_1.mp4"
 SINGLE = 200_000
@@ -304,13 +304,9 @@ def test_an_answer_that_is_an_error_keeps_nothing_of_its_caller_in_memory(
         meet_an_error(store)
         return weakref.ref(picture)
 
-    gc.collect()
-    gc.disable()
-    try:
+    with no_search_for_cycles():
         kept = work()
         assert kept() is None
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize(
