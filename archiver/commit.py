@@ -28,7 +28,6 @@ from shared.clipfolder import ClipFolder
 from shared.clock import Clock
 from shared.errors import AlreadyExists, ChildFailed, Refused, StoreUnavailable
 from shared.framestore import FrameStore
-from shared.identity import ClipIdentity
 from shared.log import Log
 from shared.manifest import Manifest
 from shared.objectstore import ObjectStore
@@ -111,12 +110,8 @@ class Committer:
 
     def _committed(self, clip: Clip) -> Manifest | None:
         """The manifest of this very clip. Raises RangeTaken if another one shares fragments."""
-        folder = ClipFolder(self._store, clip.identity.camera)
-        there = folder.around(clip.identity, clip.fragments[-1].captured_at)
-        for each in there:
-            if not _is_same(each.identity, clip.identity):
-                raise _taken(each.identity, clip.identity)
-        return folder.manifest(there[0].identity.manifest_key) if there else None
+        key = self._key_there(clip)
+        return None if key is None else self._folder(clip).manifest(key)
 
     def _demand_alone(self, clip: Clip) -> None:
         """Take our new manifest back, and raise RangeTaken, if another clip shares fragments.
@@ -124,11 +119,27 @@ class Committer:
         Nothing fences a worker that froze between its look and its manifest: the request, of
         another first fragment than its successor's, then arrives behind that one's.
         """
-        folder = ClipFolder(self._store, clip.identity.camera)
-        for each in folder.around(clip.identity, clip.fragments[-1].captured_at):
-            if not _is_same(each.identity, clip.identity):
-                self._store.remove(clip.identity.manifest_key)
-                raise _taken(each.identity, clip.identity)
+        try:
+            self._key_there(clip)
+        except RangeTaken:
+            self._store.remove(clip.identity.manifest_key)
+            raise
+
+    def _key_there(self, clip: Clip) -> str | None:
+        """The key of this very clip's manifest, if it is there. Raises RangeTaken."""
+        ours, found = clip.identity, None
+        for each in self._folder(clip).around(ours, clip.fragments[-1].captured_at):
+            other = each.identity
+            if (other.first, other.last) != (ours.first, ours.last):
+                raise RangeTaken(
+                    f"fragments {other.first}-{other.last} of epoch {other.epoch} are committed, "
+                    f"which share some with {ours.first}-{ours.last}"
+                )
+            found = other.manifest_key
+        return found
+
+    def _folder(self, clip: Clip) -> ClipFolder:
+        return ClipFolder(self._store, clip.identity.camera)
 
     def _upload(self, clip: Clip, file: MadeFile) -> tuple[Made, Outcome]:
         try:
@@ -192,22 +203,11 @@ class Committer:
         try:
             self._store.create_bytes(key, manifest.to_body(), content_type="application/json")
         except AlreadyExists:
-            there = ClipFolder(self._store, clip.identity.camera).manifest(key)
+            there = self._folder(clip).manifest(key)
             if there is None or there.last != clip.identity.last:
                 raise RangeTaken(f"{key} was created by another worker") from None
             return there
         return manifest
-
-
-def _is_same(one: ClipIdentity, other: ClipIdentity) -> bool:
-    return (one.first, one.last) == (other.first, other.last)
-
-
-def _taken(other: ClipIdentity, ours: ClipIdentity) -> RangeTaken:
-    return RangeTaken(
-        f"fragments {other.first}-{other.last} of epoch {other.epoch} are committed, which share "
-        f"some with {ours.first}-{ours.last}"
-    )
 
 
 def identity_metadata(clip: Clip) -> dict[str, str]:

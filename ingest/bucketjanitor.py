@@ -337,6 +337,7 @@ class BucketJanitor:
 
 
 def _kept(record: Fragment) -> Kept:
+    """Without the record's own copies of names that thousands share."""
     return Kept(
         sys.intern(record.camera),
         sys.intern(record.epoch),
