@@ -21,6 +21,7 @@ from shared.messages import Event, Stage
 from shared.topology import EVENTS
 from tests.line import decode_counters, wait_seconds
 from tests.player.screen import chromium
+from tests.player.server import COUNTER_JS
 from tests.services import BrokerService, StoreService
 from tests.support import eventually
 from tests.videos import Videos
@@ -278,6 +279,27 @@ def played(page: Page) -> tuple[str, float]:
     return name, seconds
 
 
+def near_its_end(page: Page) -> int | None:
+    """Go to the last second and a half of the clip; the number of the first picture shown there.
+
+    Read in the page, at that very picture: until then the one of before is still on the screen.
+    """
+    number: int | None = page.evaluate(
+        f"""() => new Promise((found) => {{
+          {COUNTER_JS.read_text(encoding="utf-8")}
+          const video = document.querySelector(".screen video:not([hidden])");
+          const place = video.duration - 1.5;
+          const look = (_, picture) =>
+            picture.mediaTime > place - 0.1
+              ? found(counterOf(video))
+              : video.requestVideoFrameCallback(look);
+          video.requestVideoFrameCallback(look);
+          video.currentTime = place;
+        }})"""
+    )
+    return number
+
+
 def plays(page: Page, name: str | None) -> bool:
     """Whether that clip is on the screen, and moves."""
     shown, seconds = played(page)
@@ -296,15 +318,8 @@ def test_the_day_is_played_across_the_border_of_two_clips(house: Watched, browse
         names = [rows.nth(place).get_attribute("data-clip") for place in range(2)]
         rows.nth(0).get_by_role("button").click()
         rises(page, 10, 15, ".screen video:not([hidden])")
-        page.evaluate(
-            """() => {
-              const video = document.querySelector(".screen video:not([hidden])");
-              video.currentTime = video.duration - 1.5;
-            }"""
-        )
-        before = eventually(lambda: counter(page, ".screen video:not([hidden])"), 10, "a picture")
-
         assert played(page)[0] == names[0]
+        before = near_its_end(page)
         eventually(lambda: played(page)[0] == names[1], 10, "the next clip plays")
         after = rises(page, 10, 10, ".screen video:not([hidden])")
         assert before is not None
