@@ -221,6 +221,14 @@ def test_a_command_has_room_for_a_whole_clip(file: str) -> None:
     assert place in services(file)["cradle"]["volumes"], "a volume that goes with the container"
 
 
+def test_the_compose_that_is_wanted_knows_every_tag() -> None:
+    """`!override` is of 2.24.4 (github.com/compose-spec/compose-go/pull/552)."""
+    assert any("!override" in (FOLDER / file).read_text() for file in FILES)
+    text = (FOLDER / "README.md").read_text()
+    [wanted] = re.findall(r"compose (\d[\d.]*\d) or newer", text)
+    assert tuple(map(int, wanted.split("."))) >= (2, 24, 4)
+
+
 def test_what_a_collector_wants_to_see_reaches_the_stages_that_trace() -> None:
     given = {
         name
