@@ -221,6 +221,11 @@ def test_a_command_has_room_for_a_whole_clip(file: str) -> None:
     assert place in services(file)["cradle"]["volumes"], "a volume that goes with the container"
 
 
+def test_grafana_writes_no_log_file() -> None:
+    """Its system is read-only, and its commands (`grafana cli`) log to a file unless told."""
+    assert services()["grafana"]["environment"]["GF_LOG_MODE"] == "console"
+
+
 def test_the_compose_that_is_wanted_knows_every_tag() -> None:
     """`!override` is of 2.24.4 (github.com/compose-spec/compose-go/pull/552)."""
     assert any("!override" in (FOLDER / file).read_text() for file in FILES)
