@@ -307,7 +307,11 @@ class ObjectStore:
     # minio 7 has no public calls for left-over uploads and for the single steps of an upload.
 
     def abort_left_over_uploads(self, older_than: timedelta, now: datetime) -> int:
-        """Drop the parts of uploads begun before `now - older_than` (UTC); returns how many."""
+        """Drop the parts of uploads begun before `now - older_than` (UTC); returns how many.
+
+        MinIO and Silo name only those begun since their own start. What is older goes there without
+        us: they drop an upload themselves after a day (`stale_uploads_expiry`).
+        """
         aborted = 0
         key_marker = upload_marker = None
         while True:
