@@ -3,7 +3,7 @@
 # For developers: lint, test-unit, test-integration, bench, bench-wall, faults, outages, screenshots, lock.
 # test-containers: the image and the compose stack (tests/containers/README.md).
 # test-cluster: the image on a Kubernetes of two nodes (tests/k8s/README.md).
-# test-services-in-containers: the same tests on RabbitMQ 4 and MinIO's image (tests/containers/README.md).
+# test-services-in-containers: the same tests on RabbitMQ 4 and Silo's image (tests/containers/README.md).
 
 PYTHON ?= python3
 CAMERA ?= test:1280x720@30

@@ -1,7 +1,7 @@
 """The broker and the object store that tests talk to.
 
 Private ones of this test session by default; with `CRADLE_TEST_SERVICES=containers` RabbitMQ and
-MinIO from testcontainers, where a Docker engine is reachable. Tests see the same either way: a
+Silo from testcontainers, where a Docker engine is reachable. Tests see the same either way: a
 fresh virtual host and a fresh bucket each.
 """
 
@@ -27,7 +27,8 @@ from shared.objectstore import ObjectStore
 
 RABBITMQ_IMAGE = os.environ.get("CRADLE_TEST_RABBITMQ_IMAGE", "rabbitmq:4.3-management")
 """Another release by its image: Cradle promises 3.10.8 to 4.3."""
-MINIO_IMAGE = "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z"
+STORE_IMAGE = "pgsty/silo:RELEASE.2026-09-16T00-00-00Z"
+"""Silo, the fork of MinIO that is maintained: what deploy/compose runs."""
 _PAGE_PORT = 15672
 
 
@@ -154,8 +155,8 @@ def running_store(folder: Path) -> Iterator[StoreService]:
     if in_containers():
         from testcontainers.community.minio import MinioContainer  # noqa: PLC0415
 
-        container = MinioContainer(MINIO_IMAGE, access_key="cradle", secret_key=secrets.token_hex())
-        # The names that MinIO reads since 2021; testcontainers still sets the old ones.
+        container = MinioContainer(STORE_IMAGE, access_key="cradle", secret_key=secrets.token_hex())
+        # The names that are read since 2021; testcontainers still sets the old ones.
         container.with_env("MINIO_ROOT_USER", container.access_key)
         container.with_env("MINIO_ROOT_PASSWORD", container.secret_key)
         with container:

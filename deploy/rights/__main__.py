@@ -1,7 +1,7 @@
 """`python -m deploy.rights broker|store|seaweedfs FILE|buckets`: put rights into force, then end.
 
-`store` is MinIO with its buckets. SeaweedFS takes its rights from a file before it starts, and its
-buckets after: `seaweedfs FILE`, then `buckets`.
+`store` is Silo (or MinIO) with its buckets. SeaweedFS takes its rights from a file before it
+starts, and its buckets after: `seaweedfs FILE`, then `buckets`.
 
 All that it needs is in the environment:
     BROKER_MANAGEMENT_URL, BROKER_ADMIN_USER, BROKER_ADMIN_PASSWORD, BROKER_<STAGE>_PASSWORD

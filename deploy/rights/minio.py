@@ -1,5 +1,8 @@
 """MinIO's administration: users and policies; and the buckets, on any S3 server.
 
+Silo, the fork that runs in MinIO's place, keeps its paths and forms. Every call may be repeated: a
+policy, a user and what the user may do are written anew, not added.
+
 The only file that imports the admin client, which speaks an interface of MinIO's own and not S3:
 no worker has it, and `shared/objectstore.py` stays the only one that speaks S3.
 """

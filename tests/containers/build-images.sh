@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 [ -x .venv/bin/python ] || { echo "cradle: first run: make setup-dev" >&2; exit 2; }
 command -v debootstrap >/dev/null || { echo "cradle: apt-get install debootstrap" >&2; exit 2; }
 [ $# -gt 0 ] || set -- $(.venv/bin/python -c \
-    'from tests.services import MINIO_IMAGE, RABBITMQ_IMAGE; print(RABBITMQ_IMAGE, MINIO_IMAGE)')
+    'from tests.services import RABBITMQ_IMAGE, STORE_IMAGE; print(RABBITMQ_IMAGE, STORE_IMAGE)')
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cradle-images.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -111,7 +111,7 @@ for each in "$@"; do
     case $each in
         rabbitmq:4.0-management) build_rabbitmq "$each" trixie ;;
         rabbitmq:4.3-management) build_rabbitmq "$each" forky ;;
-        quay.io/minio/minio:*) build_weed "$each" minio ;;
+        pgsty/silo:*) build_weed "$each" silo ;;
         chrislusf/seaweedfs:*) build_weed "$each" seaweedfs ;;
         prom/prometheus:*) build_prometheus "$each" ;;
         python:3.13-slim-trixie) build_python "$each" ;;

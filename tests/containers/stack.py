@@ -34,7 +34,7 @@ STAGES: Final = ("ingest", "encoder", "archiver", "analyzer", "viewer")
 START_SECONDS: Final = 400.0
 SETTLE_SECONDS: Final = 150.0
 STANDINS: Final = os.environ.get("CRADLE_TEST_STANDINS") == "1"
-"""No registry here: SeaweedFS instead of MinIO, and no Grafana."""
+"""No registry here: SeaweedFS instead of Silo, and no Grafana."""
 IMAGE: Final = "cradle:test"
 README: Final = REPOSITORY / "deploy" / "compose" / "README.md"
 BROKER_JOBS: Final = {"rabbitmq": "rabbitmq", "rabbitmq-queues": "rabbitmq"}

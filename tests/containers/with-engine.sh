@@ -65,7 +65,7 @@ done
 
 if [ -n "${CRADLE_TEST_STACK:-}" ]; then
     # The images of the stack that can be stood in for: not Grafana, which no registry here holds,
-    # and SeaweedFS in MinIO's place. And Docker's compose and BuildKit's client, of Debian 13.
+    # and SeaweedFS in Silo's place. And Docker's compose and BuildKit's client, of Debian 13.
     export CRADLE_TEST_STANDINS=1
     compose=$here/../../deploy/compose
     # shellcheck disable=SC2046 # a list of images

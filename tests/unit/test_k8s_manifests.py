@@ -30,6 +30,7 @@ from tests.k8s.manifests import (
     workers,
 )
 from tests.k8s.restricted import breaches
+from tests.services import STORE_IMAGE
 from tests.stops import SPARE_SECONDS, STOPS
 
 KUBERNETES = ("1.32", "1.34", "1.37")
@@ -245,16 +246,27 @@ def test_a_worker_counts_as_ready_when_it_has_lived_for_a_while(name: str) -> No
         assert pod.workload["spec"]["minReadySeconds"] >= 30, pod.name
 
 
-def test_minio_keeps_its_configuration_where_it_may_write(name: str) -> None:
-    """Else it is in /, and MinIO ends: github.com/minio/minio/issues/14763."""
-    for pod in pods(name):
-        if "/minio/minio:" not in pod.container["image"]:
-            continue
-        assert pod.container["securityContext"]["readOnlyRootFilesystem"] is True
-        home = {each["name"]: each.get("value") for each in pod.container["env"]}["HOME"]
-        (mount,) = (each for each in pod.container["volumeMounts"] if each["mountPath"] == home)
-        (volume,) = (each for each in pod.spec["volumes"] if each["name"] == mount["name"])
-        assert "emptyDir" in volume
+def test_the_store_keeps_its_configuration_where_it_may_write() -> None:
+    """Where that is /, MinIO ends: github.com/minio/minio/issues/14763."""
+    (pod,) = (each for each in pods("overlays/single-node") if each.name == "store")
+    assert pod.container["securityContext"]["readOnlyRootFilesystem"] is True
+    home = {each["name"]: each.get("value") for each in pod.container["env"]}["HOME"]
+    (mount,) = (each for each in pod.container["volumeMounts"] if each["mountPath"] == home)
+    (volume,) = (each for each in pod.spec["volumes"] if each["name"] == mount["name"])
+    assert "emptyDir" in volume
+
+
+def test_the_store_is_the_one_of_compose_and_of_the_tests() -> None:
+    (pod,) = (each for each in pods("overlays/single-node") if each.name == "store")
+    assert pod.container["image"] == STORE_IMAGE
+    compose = (ROOT / "deploy" / "compose" / "compose.yaml").read_text()
+    assert f"${{STORE_IMAGE:-{STORE_IMAGE}}}" in compose
+
+
+def test_no_image_is_one_that_nobody_can_pull(name: str) -> None:
+    """MinIO's own, the server and `mc`: Docker Hub and quay.io refuse them since September 2026."""
+    for image in values(list(built(name)), "image"):
+        assert not re.search(r"(^|/)minio/(minio|mc)[:@]", image)
 
 
 def test_traffic_goes_to_pages_that_answer(name: str) -> None:
