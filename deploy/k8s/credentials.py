@@ -2,10 +2,11 @@
 
 Users of the broker and keys of the store are one a stage and one for `operator`, who runs `cradle`
 commands, with random passwords and the least rights (`deploy/rights`; for the store also as
-`overlays/single-node/policies`). Nothing is kept: run it once, for a second run makes all of them
-anew. `--rotate USER` reads the broker's definitions and changes one password in them. What comes
-from people or from elsewhere (passwords of cameras, the provider's key, keys of somebody else's
-store) is not made: README.md says how.
+`overlays/single-node/policies`). Beside them the broker has a user for people and one for RabbitMQ's
+operator. Nothing is kept: run it once, for a second run makes all of them anew. `--rotate USER` reads
+the broker's definitions and changes one password in them. What comes from people or from elsewhere
+(passwords of cameras, the provider's key, keys of somebody else's store) is not made: README.md says
+how.
 """
 
 import argparse
@@ -26,6 +27,12 @@ from shared.users import hash_of
 NAMESPACE = "cradle"
 VIRTUAL_HOST = "/"
 ADMINISTRATOR = "admin"
+CARETAKER = "cluster-operator"
+"""RabbitMQ's operator, which asks each node for its version and whether a quorum hangs on it. Where
+definitions are loaded the broker does not make the user that the operator thinks up for itself
+(rabbitmq/cluster-operator#2095); but it keeps the Secret that is there."""
+TAGS = {ADMINISTRATOR: ["administrator"], CARETAKER: ["monitoring"]}
+"""What a user may see on the broker's page, beside its rights."""
 DEFINITIONS = "definitions.json"
 """Key of the Secret cradle-broker-definitions."""
 
@@ -59,12 +66,12 @@ def definitions(users: Iterable[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _user(name: str, password: str, tags: list[str]) -> dict[str, Any]:
+def _user(name: str, password: str) -> dict[str, Any]:
     salt = secrets.token_bytes(4)
     digest = hashlib.sha256(salt + password.encode()).digest()
     return {
         "name": name,
-        "tags": tags,
+        "tags": TAGS.get(name, []),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
         "password_hash": base64.b64encode(salt + digest).decode(),
     }
@@ -73,14 +80,14 @@ def _user(name: str, password: str, tags: list[str]) -> dict[str, Any]:
 def manifests(page_user: str, page_password: str, *, with_store: bool) -> Iterator[dict[str, Any]]:
     """The Secrets, with new random words. `with_store`: keys for a store of our own as well."""
     admin_password = secrets.token_urlsafe(24)
-    users = [_user(ADMINISTRATOR, admin_password, ["administrator"])]
-    for name in map(str, RIGHTS):
+    users = [_user(ADMINISTRATOR, admin_password)]
+    for name in (*map(str, RIGHTS), CARETAKER):
         password = secrets.token_urlsafe(24)
-        users.append(_user(name, password, []))
-        yield _address(name, password)
-        if with_store:
-            yield _secret(f"cradle-store-{name}", _key(f"cradle-{name}"))
+        users.append(_user(name, password))
+        yield _login(name, password)
     if with_store:
+        for name in map(str, RIGHTS):
+            yield _secret(f"cradle-store-{name}", _key(f"cradle-{name}"))
         yield _secret("cradle-store-root", _key(ADMINISTRATOR))
     login = {"username": ADMINISTRATOR, "password": admin_password}
     yield _secret("cradle-broker-admin", login)
@@ -99,14 +106,21 @@ def rotated(name: str, kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     told = json.loads(base64.b64decode(kept["data"][DEFINITIONS]))
     password = secrets.token_urlsafe(24)
-    users = {user["name"]: user for user in told["users"]} | {name: _user(name, password, [])}
-    yield _address(name, password)
+    users = {user["name"]: user for user in told["users"]} | {name: _user(name, password)}
+    yield _login(name, password)
     yield _told(users.values())
 
 
-def _address(name: str, password: str) -> dict[str, Any]:
-    url = f"amqp://{name}:{password}@broker.{NAMESPACE}.svc:5672/%2F"
-    return _secret(f"cradle-broker-{name}", {"url": url})
+def _login(name: str, password: str) -> dict[str, Any]:
+    if name != CARETAKER:
+        url = f"amqp://{name}:{password}@broker.{NAMESPACE}.svc:5672/%2F"
+        return _secret(f"cradle-broker-{name}", {"url": url})
+    # As the operator would have made it; it finds by label what it may look after.
+    file = f"default_user = {name}\ndefault_pass = {password}\n"
+    data = {"username": name, "password": password, "default_user.conf": file}
+    secret = _secret("broker-default-user", data)
+    secret["metadata"]["labels"] = {"app.kubernetes.io/part-of": "rabbitmq"}
+    return secret
 
 
 def _told(users: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -137,7 +151,7 @@ def main() -> None:
     parser.add_argument(
         "--rotate",
         metavar="USER",
-        choices=[str(user) for user in RIGHTS],
+        choices=[*map(str, RIGHTS), CARETAKER],
         help="only a new password of this user of the broker; the Secret cradle-broker-definitions"
         " is read, as JSON, from standard input",
     )

@@ -3,12 +3,13 @@
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 
-from deploy.k8s.credentials import ADMINISTRATOR, manifests, rotated
+from deploy.k8s.credentials import ADMINISTRATOR, CARETAKER, manifests, rotated
 from deploy.rights.broker import RIGHTS
 from shared.errors import Misconfigured
 from shared.link import Link
@@ -25,7 +26,7 @@ def secrets(broker: BrokerService) -> Iterator[dict[str, dict[str, str]]]:
     made = {each["metadata"]["name"]: each["stringData"] for each in found}
     load(broker, made)
     yield made
-    for user in (*RIGHTS, ADMINISTRATOR):
+    for user in (*RIGHTS, ADMINISTRATOR, CARETAKER):
         broker.call("DELETE", f"/api/users/{user}")
     for exchange in EXCHANGES:
         broker.call("DELETE", f"/api/exchanges/%2F/{exchange}")
@@ -47,6 +48,17 @@ def test_everybody_is_let_in_by_the_address_that_is_made(
     for user in RIGHTS:
         with log_in(broker, secrets[f"cradle-broker-{user}"]["url"]) as link:
             link.check()
+
+
+def test_rabbitmqs_operator_is_told_what_it_asks_of_a_node(
+    broker: BrokerService, secrets: dict[str, dict[str, str]]
+) -> None:
+    """Its `RabbitmqClient`; what is deprecated only newer brokers tell."""
+    login = secrets["broker-default-user"]
+    watched = replace(broker, user=login["username"], password=login["password"])
+    assert json.loads(watched.call("GET", "/api/overview"))["rabbitmq_version"]
+    path = "/api/health/checks/node-is-quorum-critical"
+    assert json.loads(watched.call("GET", path))["status"] == "ok"
 
 
 def test_a_rotated_password_is_let_in_with_the_same_rights_and_the_old_one_no_more(

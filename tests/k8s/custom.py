@@ -49,6 +49,9 @@ def _resource(api_version: str, kind: str, spec: Schema) -> Schema:
 QUANTITY: Schema = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$"}
 DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
 
+# The operator reads it as INI, where ; and # end a value, and writes what is left for RabbitMQ, which
+# takes # alone as a comment.
+_READ_AS_INI = r"^((# .+|[a-z0-9_.]+ = [^\s#;]+( # .+)?)\n)+$"
 _AMOUNTS = _object({"memory": QUANTITY}, {"cpu": QUANTITY})
 _CLUSTER = _object(
     {
@@ -57,7 +60,7 @@ _CLUSTER = _object(
         "resources": _object({"requests": _AMOUNTS, "limits": _AMOUNTS}),
         "persistence": _object({"storage": QUANTITY}, {"storageClassName": TEXT}),
         "rabbitmq": _object(
-            {"additionalConfig": {**TEXT, "maxLength": 2000}},
+            {"additionalConfig": {**TEXT, "maxLength": 2000, "pattern": _READ_AS_INI}},
             {"additionalPlugins": _list({"type": "string", "pattern": r"^\w+$", "maxLength": 100})},
         ),
     },
@@ -101,6 +104,9 @@ _LABEL: Schema = {"type": "string", "pattern": "^[a-z_]+$"}
 _RELABELING: Schema = {
     "oneOf": [
         _object({"action": {"const": "replace"}, "targetLabel": _LABEL, "replacement": TEXT}),
+        _object(
+            {"action": {"const": "replace"}, "sourceLabels": _list(_LABEL), "targetLabel": _LABEL}
+        ),
         _object({"action": {"const": "labeldrop"}, "regex": TEXT}),
     ]
 }

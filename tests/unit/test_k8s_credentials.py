@@ -8,14 +8,14 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from deploy.k8s.credentials import manifests, rotated
+from deploy.k8s.credentials import CARETAKER, manifests, rotated
 from deploy.rights.broker import OPERATOR, RIGHTS, Topics
 from deploy.rights.store import GRANTS, policy_of
 from shared.messages import Stage
 from shared.topology import EXCHANGES
 from shared.users import Users
 from shared.viewersettings import ViewerSettings
-from tests.k8s.manifests import FOLDER, Manifest, built, values
+from tests.k8s.manifests import FOLDER, Manifest, built, of_kind, values
 
 FROM_PEOPLE = {"cradle-cameras"}
 PASSWORD = "correct horse battery"
@@ -46,7 +46,7 @@ def test_with_an_outside_store_no_key_of_it_is_made() -> None:
 
 def test_all_of_them_are_new_each_time() -> None:
     first, second = made(), made()
-    fixed = {"cradle-broker-admin": {"username"}}
+    fixed = {name: {"username"} for name in ("cradle-broker-admin", "broker-default-user")}
     for name, data in first.items():
         for key, value in data.items():
             if key != "access_key" and key not in fixed.get(name, ()):
@@ -57,13 +57,50 @@ def test_the_broker_knows_each_stage_by_the_password_of_its_address() -> None:
     secrets = made()
     told = json.loads(secrets["cradle-broker-definitions"]["definitions.json"])
     users = {user["name"]: user for user in told["users"]}
-    assert users.keys() == {*RIGHTS, "admin"}
+    assert users.keys() == {*RIGHTS, "admin", CARETAKER}
     for name in RIGHTS:
         address = urlsplit(secrets[f"cradle-broker-{name}"]["url"])
         assert (address.hostname, address.port) == ("broker.cradle.svc", 5672)
         assert (address.username, unquote(address.path)) == (name, "//")
         assert is_password_of(users[name], address.password)
         assert users[name]["tags"] == []
+
+
+def test_rabbitmqs_operator_may_watch_the_broker_by_the_secret_where_it_looks_for_its_user() -> None:
+    """`readDefaultUserCredentials` and the init container of rabbitmq/cluster-operator."""
+    (cluster,) = of_kind("overlays/production", "RabbitmqCluster")
+    (secret,) = (
+        each
+        for each in manifests("관리자", PASSWORD, with_store=False)
+        if each["metadata"]["name"] == f"{cluster['metadata']['name']}-default-user"
+    )
+    # Its cache holds nothing without this label, and what it does not see it cannot keep.
+    assert secret["metadata"]["labels"] == {"app.kubernetes.io/part-of": "rabbitmq"}
+    data = secret["stringData"]
+    assert data["default_user.conf"] == (
+        f"default_user = {data['username']}\ndefault_pass = {data['password']}\n"
+    )
+
+
+def test_rabbitmqs_operator_may_look_and_touch_nothing() -> None:
+    secrets = made()
+    told = json.loads(secrets["cradle-broker-definitions"]["definitions.json"])
+    (user,) = (each for each in told["users"] if each["name"] == CARETAKER)
+    assert user["tags"] == ["monitoring"]
+    assert is_password_of(user, secrets["broker-default-user"]["password"])
+    rights = [*told["permissions"], *told["topic_permissions"]]
+    assert CARETAKER not in {each["user"] for each in rights}
+
+
+def test_the_password_of_rabbitmqs_operator_is_rotated_like_the_others() -> None:
+    before = made()["cradle-broker-definitions"]["definitions.json"]
+    kept = {"data": {"definitions.json": base64.b64encode(before.encode()).decode()}}
+    after = {each["metadata"]["name"]: each["stringData"] for each in rotated(CARETAKER, kept)}
+    assert after.keys() == {"broker-default-user", "cradle-broker-definitions"}
+    told = json.loads(after["cradle-broker-definitions"]["definitions.json"])
+    (user,) = (each for each in told["users"] if each["name"] == CARETAKER)
+    assert is_password_of(user, after["broker-default-user"]["password"])
+    assert user["tags"] == ["monitoring"]
 
 
 def is_password_of(user: dict[str, Any], password: str | None) -> bool:

@@ -67,6 +67,25 @@ def test_a_field_that_kubernetes_does_not_know_is_found(kind: str) -> None:
         check(wrong, KUBERNETES[-1])
 
 
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_what_custom_resources_hold_of_kubernetes_own_is_known_to_it_too(version: str) -> None:
+    """Pods that are laid over the operator's, and how a scaler's own autoscaler behaves."""
+    (cluster,) = of_kind("overlays/production", "RabbitmqCluster")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "broker"}}
+    check({**pod, "spec": overlaid(cluster)}, version)
+    for scaled in of_kind("overlays/production", "ScaledObject"):
+        behavior = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        target = {"kind": "Deployment", **scaled["spec"]["scaleTargetRef"]}
+        spec = {"scaleTargetRef": target, "maxReplicas": 2, "behavior": behavior}
+        scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+        check({**scaler, "metadata": {"name": "any"}, "spec": spec}, version)
+
+
+def overlaid(cluster: Manifest) -> Manifest:
+    """What a RabbitmqCluster says of its pods beyond the operator."""
+    return dict(cluster["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"])
+
+
 def test_everything_lies_in_the_one_namespace_and_no_name_is_given_twice(name: str) -> None:
     seen = set()
     for manifest in built(name):
@@ -112,8 +131,7 @@ def test_pods_keep_the_restricted_standard_which_the_namespace_enforces(name: st
 
 def test_the_pods_of_the_brokers_operator_are_told_to_keep_it_too() -> None:
     (cluster,) = of_kind("overlays/production", "RabbitmqCluster")
-    spec = cluster["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
-    assert breaches(spec) == []
+    assert breaches(overlaid(cluster)) == []
 
 
 def test_workers_run_as_the_images_user_on_a_root_that_cannot_be_written(name: str) -> None:
@@ -124,7 +142,10 @@ def test_workers_run_as_the_images_user_on_a_root_that_cannot_be_written(name: s
 
 
 def test_no_pod_gets_a_token_of_kubernetes(name: str) -> None:
-    assert {pod.spec["automountServiceAccountToken"] for pod in pods(name)} == {False}
+    """Nor a broker's, which knows its peers by name since RabbitMQ 4.1 and asks nobody."""
+    specs = [pod.spec for pod in pods(name)]
+    specs += [overlaid(cluster) for cluster in of_kind(name, "RabbitmqCluster")]
+    assert {spec["automountServiceAccountToken"] for spec in specs} == {False}
 
 
 def test_every_mount_has_its_volume_and_every_volume_but_the_cameras_footage_a_limit(
@@ -342,6 +363,10 @@ def test_what_the_readme_tells_people_to_do_is_done_to_what_is_there() -> None:
     )
     assert len(named) > 8
     assert set(named) <= known
+    (cluster,) = of_kind("overlays/production", "RabbitmqCluster")
+    broker = cluster["metadata"]["name"], cluster["metadata"]["namespace"]
+    nodes = re.findall(r"rabbit@(\w+)-server-\d\.(\w+)-nodes\.(\w+)\b", readme)
+    assert nodes == [(broker[0], *broker)]
     for path in re.findall(r"`((?:components|overlays|base)/[\w./-]+)`", readme):
         assert (FOLDER / path).exists(), path
 

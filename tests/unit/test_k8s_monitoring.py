@@ -79,6 +79,13 @@ def test_no_other_pod_is_scraped_and_each_has_the_port_that_is_asked(made: list[
         assert bool(asked) == (pod.is_worker or pod.name == "broker"), pod.name
 
 
+def test_an_instance_is_a_pod_by_its_name(made: list[Manifest]) -> None:
+    named = {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}
+    for monitor in of(made, "PodMonitor"):
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            assert {"action": "replace", **named} in endpoint["relabelings"]
+
+
 def test_no_label_of_our_own_gives_way_to_one_that_the_operator_writes(
     made: list[Manifest],
 ) -> None:
@@ -217,3 +224,17 @@ def test_no_worker_is_taken_away_because_the_broker_is_and_one_comes_for_a_camer
     # A look at a camera that changes hands is no lack of workers.
     moment = {**away, series("unowned", "b"): "0x77 6x3 0x10"}
     trial(tmp_path, moment, "20m", {query_of(stage): [{"labels": "{}", "value": 60}]})
+
+
+@pytest.mark.parametrize("stage", ["encoder", "archiver"])
+def test_a_stage_without_workers_is_brought_back(stage: str, tmp_path: Path) -> None:
+    """From 0 the scaler does so for a number above 0, and for no answer it does nothing
+    (`RequestScale` of kedacore/keda); the stage itself tells nothing then."""
+    pod = 'namespace="cradle",stage="ingest",pod="ingest-0"'
+    others = {f"cradle_seats_configured_cameras{{{pod}}}": "60x40"}
+    trial(tmp_path, others, "9m", {query_of(stage): [{"labels": "{}", "value": 60}]})
+
+
+@pytest.mark.parametrize("stage", ["encoder", "archiver"])
+def test_nothing_is_asked_for_when_nothing_is_known(stage: str, tmp_path: Path) -> None:
+    trial(tmp_path, {"up": "1x40"}, "9m", {query_of(stage): []})

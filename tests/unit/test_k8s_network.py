@@ -164,6 +164,47 @@ def test_cameras_are_reached_from_commands_at_the_addresses_that_ingest_reaches(
         assert by_name["command-to-store"] == by_name["workers-to-store"]
 
 
+def test_the_brokers_nodes_reach_each_other_and_names_and_nobody_else() -> None:
+    (broker,) = OPERATED
+    rules = policies_on("overlays/production", broker, "egress")
+    ports = {port["port"] for rule in rules for port in rule["ports"]}
+    assert ports == {53, 4369, 25672, 35672}
+    for rule in rules:
+        if {"port": 4369} in rule["ports"]:
+            assert rule["to"] == [{"podSelector": {"matchLabels": broker}}]
+
+
+def test_the_brokers_page_is_open_to_its_operator_alone() -> None:
+    """It asks nodes at their management port (`getClientInfoForPod` of rabbitmq/cluster-operator)."""
+    (broker,) = OPERATED
+    rules = policies_on("overlays/production", broker, "ingress")
+    (rule,) = (each for each in rules if {"port": 15672} in each["ports"])
+    assert rule["ports"] == [{"port": 15672}]
+    assert rule["from"] == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "rabbitmq-system"}},
+            "podSelector": {"matchLabels": {"app.kubernetes.io/component": "rabbitmq-operator"}},
+        }
+    ]
+
+
+def test_the_page_is_entered_from_the_controller_that_is_named_and_not_in_the_clear() -> None:
+    """ingress-nginx has no releases, and no mends, since March 2026 (kubernetes.io/blog/2025/11/11)."""
+    (ingress,) = of_kind("overlays/production", "Ingress")
+    (rule,) = (
+        each["spec"]["ingress"][0]
+        for each in policies("overlays/production")
+        if each["metadata"]["name"] == "page-from-ingress"
+    )
+    (peer,) = rule["from"]
+    controller = ingress["spec"]["ingressClassName"]
+    assert "nginx" not in controller
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": controller}
+    assert ingress["spec"]["tls"]
+    entry = f"{controller}.ingress.kubernetes.io/router.entrypoints"
+    assert ingress["metadata"]["annotations"] == {entry: "websecure"}
+
+
 def test_names_are_asked_of_the_nodes_own_cache_where_there_is_one(name: str) -> None:
     """It is of the node's network, where no selector finds it: kubernetes/kubernetes#70555."""
     (policy,) = (each for each in policies(name) if each["metadata"]["name"] == "names")
