@@ -2,11 +2,11 @@
 
 Users of the broker and keys of the store are one a stage and one for `operator`, who runs `cradle`
 commands, with random passwords and the least rights (`deploy/rights`; for the store also as
-`overlays/single-node/policies`). Beside them the broker has a user for people and one for RabbitMQ's
-operator. Nothing is kept: run it once, for a second run makes all of them anew. `--rotate USER` reads
-the broker's definitions and changes one password in them. What comes from people or from elsewhere
-(passwords of cameras, the provider's key, keys of somebody else's store) is not made: README.md says
-how.
+`overlays/single-node/policies`). Beside them the broker has a user for people and one for
+RabbitMQ's operator. Nothing is kept: run it once, for a second run makes all of them anew.
+`--rotate USER` reads the broker's definitions and changes one password in them. What comes from
+people or from elsewhere (passwords of cameras, the provider's key, keys of somebody else's store)
+is not made: README.md says how.
 """
 
 import argparse

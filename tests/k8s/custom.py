@@ -49,8 +49,8 @@ def _resource(api_version: str, kind: str, spec: Schema) -> Schema:
 QUANTITY: Schema = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$"}
 DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
 
-# The operator reads it as INI, where ; and # end a value, and writes what is left for RabbitMQ, which
-# takes # alone as a comment.
+# The operator reads it as INI, where ; and # end a value, and writes what is left for RabbitMQ,
+# which takes # alone as a comment.
 _READ_AS_INI = r"^((# .+|[a-z0-9_.]+ = [^\s#;]+( # .+)?)\n)+$"
 _AMOUNTS = _object({"memory": QUANTITY}, {"cpu": QUANTITY})
 _CLUSTER = _object(

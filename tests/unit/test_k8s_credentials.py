@@ -66,7 +66,7 @@ def test_the_broker_knows_each_stage_by_the_password_of_its_address() -> None:
         assert users[name]["tags"] == []
 
 
-def test_rabbitmqs_operator_may_watch_the_broker_by_the_secret_where_it_looks_for_its_user() -> None:
+def test_rabbitmqs_operator_finds_its_login_in_the_secret_where_it_looks_for_one() -> None:
     """`readDefaultUserCredentials` and the init container of rabbitmq/cluster-operator."""
     (cluster,) = of_kind("overlays/production", "RabbitmqCluster")
     (secret,) = (

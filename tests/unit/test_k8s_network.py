@@ -175,21 +175,21 @@ def test_the_brokers_nodes_reach_each_other_and_names_and_nobody_else() -> None:
 
 
 def test_the_brokers_page_is_open_to_its_operator_alone() -> None:
-    """It asks nodes at their management port (`getClientInfoForPod` of rabbitmq/cluster-operator)."""
+    """It asks each node (`getClientInfoForPod` of rabbitmq/cluster-operator)."""
     (broker,) = OPERATED
     rules = policies_on("overlays/production", broker, "ingress")
     (rule,) = (each for each in rules if {"port": 15672} in each["ports"])
     assert rule["ports"] == [{"port": 15672}]
-    assert rule["from"] == [
-        {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "rabbitmq-system"}},
-            "podSelector": {"matchLabels": {"app.kubernetes.io/component": "rabbitmq-operator"}},
-        }
-    ]
+    (peer,) = rule["from"]
+    space = {"kubernetes.io/metadata.name": "rabbitmq-system"}
+    assert peer == {
+        "namespaceSelector": {"matchLabels": space},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/component": "rabbitmq-operator"}},
+    }
 
 
 def test_the_page_is_entered_from_the_controller_that_is_named_and_not_in_the_clear() -> None:
-    """ingress-nginx has no releases, and no mends, since March 2026 (kubernetes.io/blog/2025/11/11)."""
+    """No faults are mended in ingress-nginx since March 2026 (kubernetes.io/blog/2025/11/11)."""
     (ingress,) = of_kind("overlays/production", "Ingress")
     (rule,) = (
         each["spec"]["ingress"][0]
