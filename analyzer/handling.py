@@ -17,7 +17,7 @@ from shared import faults
 from shared.analysis import SOFTWARE, JudgedPicture, Result, read_result, result_key
 from shared.clock import Clock
 from shared.config import AnalysisSettings
-from shared.errors import AlreadyExists, BadMessage, StoreUnavailable
+from shared.errors import AlreadyExists, BadMessage, NotConfirmed, StoreUnavailable
 from shared.link import Delivery, Headers
 from shared.log import Log
 from shared.messages import Event, Sample, Stage, read_sample
@@ -208,7 +208,12 @@ class SampleHandler:
                 "remote_state": None if result.remote is None else result.remote.state,
             },
         )
-        broker.publish_and_wait(EVENTS, event.routing_key, event.to_body(), headers=headers)
+        try:
+            broker.publish_and_wait(EVENTS, event.routing_key, event.to_body(), headers=headers)
+        except NotConfirmed as error:  # a page misses a hint: its queue is away; the bucket knows
+            self._log.warning(
+                "not everybody was told", action="sample.untold", key=key, reason=str(error)
+            )
         self._log.info(
             "sample described",
             action="sample.described",

@@ -5,7 +5,8 @@ away the whole job is put off with a growing, jittered pause; its first step ask
 a long outage costs no conversions. What the bucket refuses (both keys of the range hold something
 else) no retry mends: it is tried ever more seldom, and said aloud, until a person has acted. Then
 the `stored` event is published, and only when the broker has it safe is the clip done: what was
-delivered for it may be acknowledged.
+delivered for it may be acknowledged. It is done without, too, if the broker goes on refusing the
+event: whoever is not told finds the clip in the bucket.
 """
 
 from collections.abc import Callable
@@ -33,6 +34,9 @@ CRY_SECONDS = 60.0
 STUCK_FAILURES = 10
 """After so many a clip whose fragments cannot be read holds up nobody else, and is stored without
 them. Should the disk give them later, they become a clip of their own."""
+ANNOUNCEMENTS = 10
+"""So often the event is sent, within ten seconds. While a node of the broker is lost, RabbitMQ 4.3
+confirms nothing that a queue there wants, and each page's queue wants every event."""
 GONE = "gone from the frame store before they were archived"
 UNREADABLE = "cannot be read in the frame store"
 
@@ -54,6 +58,8 @@ class Job:
     future: Future[Commit] | None = None
     commit: Commit | None = None
     announcing: bool = False
+    refusals: int = 0
+    """Of the event."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +212,15 @@ class Jobs:
     def _announced(self, job: Job, commit: Commit, good: bool) -> None:
         job.announcing = False
         if not good:
-            job.not_before = self._clock.monotonic() + pause_seconds(1)
-            return
+            job.refusals += 1
+            if job.refusals < ANNOUNCEMENTS:
+                job.not_before = self._clock.monotonic() + pause_seconds(1)
+                return
+            self._log.warning(
+                "not everybody was told of a clip",
+                action="clip.untold",
+                key=commit.manifest.object_key,
+            )
         self._jobs.remove(job)
         if not self._closed:
             figures.SECONDS.observe(self._clock.monotonic() - job.since)

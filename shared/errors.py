@@ -36,6 +36,10 @@ class QueueAway(Unavailable):
     """The node of the broker's cluster that has this one queue is away; the others are there."""
 
 
+class NotConfirmed(Unavailable):
+    """The broker has a message, and not in every queue that wants it: one is away, perhaps."""
+
+
 class StoreUnavailable(Unavailable):
     """The object store did not answer, or answered that it cannot serve now."""
 

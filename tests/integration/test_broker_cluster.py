@@ -4,9 +4,13 @@ On the RabbitMQ that is installed, in containers or not: a cluster is not what t
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,17 +18,21 @@ import pytest
 from pydantic import SecretStr
 
 from shared.config import ArchiveSettings
-from shared.errors import LinkLost, QueueAway, Unavailable
+from shared.errors import LinkLost, NotConfirmed, QueueAway, Unavailable
+from shared.health import FRESH_SECONDS
 from shared.link import Delivery, Link
 from shared.messages import Stage
 from shared.topology import (
+    EVENTS,
     FRAMES,
     ArchiveQueue,
+    Queue,
     archiver_queue,
     archiver_seat_queue,
     fragment_key,
     ingest_seat_queue,
     presence_queue,
+    viewer_queue,
 )
 from tests.archiver_fragments import CAMERA, footage
 from tests.archiver_room import ProcessWorker, Room, eventually
@@ -89,6 +97,55 @@ def test_with_the_leader_of_a_quorum_queue_nothing_is_lost_and_the_order_stays(
         finally:
             restart(one)
     assert list(dict.fromkeys(each.body for each in inbox)) == bodies, "some may come twice"
+
+
+def answers(link: Link, queue: Queue) -> bool:
+    try:
+        link.declare(queue)
+    except QueueAway:
+        return False
+    return True
+
+
+def test_queues_that_say_nothing_are_away_and_hold_up_nobody_for_long(nodes: Nodes) -> None:
+    """RabbitMQ 4.3 says nothing for 65 s of each queue on a lost node; here the node is frozen."""
+    one, _two, three = nodes
+    silent = [ingest_seat_queue(f"silent-{number}") for number in range(24)]
+    other = ingest_seat_queue("answers")
+    with Link(SecretStr(three.url), "there") as link:
+        for queue in silent:
+            link.declare(queue)
+    with Link(SecretStr(one.url), "here") as link:
+        link.declare(other)
+        os.kill(three.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            assert {answers(link, queue) for queue in silent} == {False}
+            assert answers(link, other)
+            first = time.monotonic() - began
+            assert {answers(link, queue) for queue in silent} == {False}
+            second = time.monotonic() - began - first
+            link.check()
+        finally:
+            os.kill(three.pid, signal.SIGCONT)
+        assert first < FRESH_SECONDS, "a worker's loop has hung when it has not turned for so long"
+        assert second < 1, "they are not asked again before they have answered"
+        eventually(lambda: {answers(link, queue) for queue in silent} == {True}, 60)
+
+
+def test_what_a_queue_on_a_lost_node_should_have_is_told_from_a_lost_broker(nodes: Nodes) -> None:
+    """3.10 routes past such a queue and confirms, 4.3 does not."""
+    one, _two, three = nodes
+    with Link(SecretStr(three.url), "there") as link:
+        link.declare(viewer_queue("there"))
+    with Link(SecretStr(one.url), "here") as link:
+        three.kill()
+        try:
+            with suppress(NotConfirmed):
+                link.publish_and_wait(EVENTS, "archiver.any.stored", b"{}")
+            link.check()
+        finally:
+            restart(three)
 
 
 def have_grown(now: list[int], before: list[int]) -> bool:

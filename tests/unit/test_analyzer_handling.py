@@ -1,6 +1,7 @@
 """One message, from its body to its acknowledgement, and what a second delivery of it meets."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from analyzer.states import ProviderStates
 from shared.analysis import read_result, result_key
 from shared.clock import SimulatedClock
 from shared.config import Settings, from_mapping
-from shared.errors import AlreadyExists, StoreUnavailable
+from shared.errors import AlreadyExists, LinkLost, NotConfirmed, StoreUnavailable
 from shared.framestore import FrameReader
 from shared.health import Health
 from shared.messages import Event, Sample, read_event
@@ -265,6 +266,24 @@ def test_a_misconfigured_provider_is_visible_everywhere_and_stops_nothing(
     later = sample([*moved.pictures, put_fragment(tmp_path, 2, key_frame(room()), 0)])
     house.handle(later.to_body())
     assert len(house.desk.named("provider")) == 1  # told once, until it changes
+
+
+@pytest.mark.parametrize(("error", "is_done"), [(NotConfirmed, True), (LinkLost, False)])
+def test_a_sample_is_done_though_a_page_is_not_told_unless_the_broker_is_lost(
+    tmp_path: Path, moved: Sample, error: type[Exception], is_done: bool
+) -> None:
+    house = House(tmp_path)
+
+    def fail(*_: object, headers: object) -> None:
+        raise error("no")
+
+    house.desk.publish_and_wait = fail  # type: ignore[assignment, method-assign]
+    message = Message(moved.to_body())
+    delivery: Any = message
+    with nullcontext() if is_done else pytest.raises(error):
+        house.handler.handle(house.desk, delivery)
+    assert message.acked == is_done
+    assert result_key(moved) in house.store.objects
 
 
 def test_the_trace_of_a_sample_goes_on_in_its_events(tmp_path: Path, moved: Sample) -> None:

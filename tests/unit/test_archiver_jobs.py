@@ -7,10 +7,17 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from archiver.clip import Clip
+from archiver.clip import Clip, Made
 from archiver.commit import Commit
 from archiver.convert import FragmentUnreadable
-from archiver.jobs import BLOCKED_LONGEST_SECONDS, CRY_SECONDS, UNREADABLE, Jobs, Results
+from archiver.jobs import (
+    ANNOUNCEMENTS,
+    BLOCKED_LONGEST_SECONDS,
+    CRY_SECONDS,
+    UNREADABLE,
+    Jobs,
+    Results,
+)
 from archiver.windows import window_of
 from shared.clock import SimulatedClock
 from shared.errors import BadFragment, Refused, StoreUnavailable
@@ -86,7 +93,7 @@ def test_a_clip_that_is_refused_is_tried_seldom_and_said_aloud(
         assert desk.tries > hour / 35
 
 
-def play(jobs: Jobs, desk: Refusing, clock: SimulatedClock, seconds: int) -> None:
+def play(jobs: Jobs, desk: "Refusing | Untold", clock: SimulatedClock, seconds: int) -> None:
     for _ in range(seconds):
         jobs.advance()
         while desk.calls:
@@ -123,3 +130,56 @@ def test_a_fragment_that_cannot_be_read_is_left_out_after_some_tries() -> None:
     play(jobs, desk, clock, 600)
     assert given_up == [(frozenset({0}), UNREADABLE)]
     assert len(jobs) == 0
+
+
+class Untold:
+    """A desk that stores each clip, and a link whose broker refuses the event so often."""
+
+    def __init__(self, refusals: int) -> None:
+        self.left = refusals
+        self.told = 0
+        self.calls: list[Callable[[], None]] = []
+
+    def convert(
+        self, job: Callable[[], Commit], then: Callable[[Future[Commit]], None]
+    ) -> Future[Commit]:
+        future: Future[Commit] = Future()
+        future.set_result(job())
+        self.calls.append(lambda: then(future))
+        return future
+
+    def commit(self, clip: Clip) -> Commit:
+        made = Made("mp4", None, 10, "0" * 64, None)
+        return Commit(clip.manifest(made, None, SimulatedClock().now()), "created", 1.0)
+
+    def call(self, function: Callable[[], None]) -> None:
+        self.calls.append(function)
+
+    def publish_confirmed(
+        self, *_: object, on_result: Callable[[bool], None], **__: object
+    ) -> None:
+        self.told += 1
+        self.left -= 1
+        on_result(self.left < 0)
+
+
+@pytest.mark.parametrize("refusals", [0, 3, 10**6])
+def test_a_clip_is_done_though_not_everybody_is_told_within_ten_seconds(refusals: int) -> None:
+    """RabbitMQ 4.3 confirms nothing to a queue whose node is lost; who waits asks the bucket."""
+    clock, desk = SimulatedClock(), Untold(refusals)
+    done: list[Commit] = []
+    jobs = Jobs(
+        cast("Any", desk),
+        cast("Any", desk),
+        cast("Any", desk),
+        clock,
+        get_logger(),
+        worker="test",
+        results=Results(lambda _clip, commit: done.append(commit), nothing, nothing),
+    )
+    run = (reference(0),)
+    jobs.add(Clip(run, window_of(run[0], 600), 600))
+    play(jobs, desk, clock, 11)
+    assert len(done) == 1
+    assert len(jobs) == 0
+    assert desk.told == min(refusals + 1, ANNOUNCEMENTS)
