@@ -284,9 +284,17 @@ class Link:
                 return None
 
     def _ask(self, queue: Queue, *, passive: bool = False) -> QueueState:
-        """Raises QueueAway if the queue says nothing: then it is asked again after its answer."""
+        """Raises QueueAway if the queue says nothing: then it is asked again after its answer.
+
+        That the broker gives us a channel to ask on tells it from one that is silent as a whole.
+        """
         if queue.name in self._silent:
             raise QueueAway(f"a node of the broker is away: {queue.name} has not answered yet")
+
+        def ready(done: "Future[None]") -> None:
+            self._on_control(lambda _channel: done.set_result(None))
+
+        self.wait_for(ready)
         is_impatient = time.monotonic() < self._impatient_until
         patience_seconds = IMPATIENT_SECONDS if is_impatient else QUEUE_TIMEOUT_SECONDS
         start: Callable[[Future[QueueState]], None] = partial(self._declare, queue, passive=passive)
@@ -306,30 +314,36 @@ class Link:
         channel, done = self._control, self._declaring
         self._control = self._declaring = None
         if channel is None or not channel.is_open or done is None or done.done():
-            self._silent.discard(queue)  # it was the whole broker that was slow, or it is no more
+            self._silent.discard(queue)  # it has answered meanwhile, or its channel is no more
             return
 
-        def heard(_done: "Future[QueueState]") -> None:
+        def heard(done: "Future[QueueState]") -> None:
             self._silent.discard(queue)
+            if done.exception() is None:  # slow, not lost: the next ones get their time again
+                self._impatient_until = 0.0
             if channel.is_open:
                 channel.close()
 
         channel.add_on_close_callback(lambda *_: self._silent.discard(queue))
         done.add_done_callback(heard)
 
-    def _declare(self, queue: Queue, done: "Future[QueueState]", *, passive: bool = False) -> None:
-        self._declaring = done
+    def _on_control(self, act: Callable[[Any], None]) -> None:
+        """Do something with the channel on which queues are asked, which may have to be opened."""
         if self._control is not None and self._control.is_open:
-            self._declare_on(self._control, queue, done, passive)
+            act(self._control)
             return
 
         def opened(channel: Any) -> None:
             self._control = channel
             channel.add_on_close_callback(self._control_closed)
             channel.add_callback(self._nothing_to_get, [pika.spec.Basic.GetEmpty], one_shot=False)
-            self._declare_on(channel, queue, done, passive)
+            act(channel)
 
         self._connections["consume"].channel(on_open_callback=opened)
+
+    def _declare(self, queue: Queue, done: "Future[QueueState]", *, passive: bool = False) -> None:
+        self._declaring = done
+        self._on_control(lambda channel: self._declare_on(channel, queue, done, passive))
 
     def _declare_on(
         self, channel: Any, queue: Queue, done: "Future[QueueState]", passive: bool

@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.local.broker import Broker
-from shared.errors import LinkLost, Misconfigured, SeatTaken, Unavailable
+from shared.errors import LinkLost, Misconfigured, QueueAway, SeatTaken, Unavailable
 from shared.link import DROPPED, Delivery, Link, Subscription
 from shared.messages import Stage
 from shared.topology import (
@@ -381,6 +381,32 @@ def test_a_broker_that_never_answers_is_given_up(broker_url: str) -> None:
         with pytest.raises(Unavailable):
             connect(gate.url).open(timeout_seconds=1)
         assert time.monotonic() - began < 8
+
+
+def test_a_broker_that_was_slow_once_is_given_its_time_again(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a node that is lost has more queues that say nothing (test_broker_cluster.py)."""
+    monkeypatch.setattr("shared.link.QUEUE_TIMEOUT_SECONDS", 1.0)
+    with Gate(broker_url) as gate, connect(gate.url) as link:
+        link.declare(SEAT)
+        gate.hold()
+        with pytest.raises(QueueAway, match="did not answer"):
+            link.declare(SEAT)
+        with pytest.raises(QueueAway, match="has not answered yet"):
+            link.declare(SEAT)
+        gate.open()
+
+        def is_there() -> bool:
+            try:
+                return bool(link.declare(SEAT))
+            except QueueAway:
+                return False
+
+        eventually(is_there, 5)
+        gate.hold()
+        threading.Timer(0.6, gate.open).start()
+        assert link.declare(WORK), "more than a queue of a lost node is given"
 
 
 def test_an_address_that_pika_cannot_read_is_said_at_once() -> None:
