@@ -286,28 +286,29 @@ class Link:
     def _ask(self, queue: Queue, *, passive: bool = False) -> QueueState:
         """Raises QueueAway if the queue says nothing: then it is asked again after its answer.
 
-        That the broker gives us a channel to ask on tells it from one that is silent as a whole.
+        That the broker opens another channel for us tells it from one that is silent as a whole.
         """
         if queue.name in self._silent:
             raise QueueAway(f"a node of the broker is away: {queue.name} has not answered yet")
-
-        def ready(done: "Future[None]") -> None:
-            self._on_control(lambda _channel: done.set_result(None))
-
-        self.wait_for(ready)
         is_impatient = time.monotonic() < self._impatient_until
         patience_seconds = IMPATIENT_SECONDS if is_impatient else QUEUE_TIMEOUT_SECONDS
         start: Callable[[Future[QueueState]], None] = partial(self._declare, queue, passive=passive)
         try:
             return self.wait_for(start, patience_seconds)
         except _NoAnswer:
-            self._impatient_until = time.monotonic() + MEMORY_SECONDS
             self._silent.add(queue.name)
             self.call_soon(self._leave, queue.name)
-            raise QueueAway(
-                f"a node of the broker is away: {queue.name} did not answer"
-                f" in {patience_seconds:g} s"
-            ) from None
+
+        def opened(done: "Future[None]") -> None:
+            self._on_control(lambda _channel: done.set_result(None))
+
+        self.wait_for(opened, CALL_TIMEOUT_SECONDS - patience_seconds)
+        if queue.name not in self._silent:  # it has answered meanwhile: all of the broker was slow
+            return self.wait_for(start, patience_seconds)
+        self._impatient_until = time.monotonic() + MEMORY_SECONDS
+        raise QueueAway(
+            f"a node of the broker is away: {queue.name} did not answer in {patience_seconds:g} s"
+        )
 
     def _leave(self, queue: str) -> None:
         """Let the channel wait for the answer of this queue; the next one is asked on another."""
@@ -334,16 +335,24 @@ class Link:
             return
 
         def opened(channel: Any) -> None:
-            self._control = channel
-            channel.add_on_close_callback(self._control_closed)
-            channel.add_callback(self._nothing_to_get, [pika.spec.Basic.GetEmpty], one_shot=False)
-            act(channel)
+            if self._control is not None and self._control.is_open:
+                channel.close()  # one that was given up opened late
+            else:
+                self._control = channel
+                channel.add_on_close_callback(self._control_closed)
+                empty = [pika.spec.Basic.GetEmpty]
+                channel.add_callback(self._nothing_to_get, empty, one_shot=False)
+            act(self._control)
 
         self._connections["consume"].channel(on_open_callback=opened)
 
     def _declare(self, queue: Queue, done: "Future[QueueState]", *, passive: bool = False) -> None:
+        def act(channel: Any) -> None:
+            if self._declaring is done:  # not given up meanwhile
+                self._declare_on(channel, queue, done, passive)
+
         self._declaring = done
-        self._on_control(lambda channel: self._declare_on(channel, queue, done, passive))
+        self._on_control(act)
 
     def _declare_on(
         self, channel: Any, queue: Queue, done: "Future[QueueState]", passive: bool

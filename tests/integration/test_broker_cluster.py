@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -131,6 +132,9 @@ def test_queues_that_say_nothing_are_away_and_hold_up_nobody_for_long(nodes: Nod
         assert first < FRESH_SECONDS, "a worker's loop has hung when it has not turned for so long"
         assert second < 1, "they are not asked again before they have answered"
         eventually(lambda: {answers(link, queue) for queue in silent} == {True}, 60)
+        os.kill(three.pid, signal.SIGSTOP)
+        threading.Timer(0.8, os.kill, (three.pid, signal.SIGCONT)).start()
+        assert answers(link, silent[0]), "it has its time again"
 
 
 def test_what_a_queue_on_a_lost_node_should_have_is_told_from_a_lost_broker(nodes: Nodes) -> None:
