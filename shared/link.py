@@ -304,7 +304,7 @@ class Link:
 
         self.wait_for(opened, CALL_TIMEOUT_SECONDS - patience_seconds)
         if queue.name not in self._silent:  # it has answered meanwhile: all of the broker was slow
-            return self.wait_for(start, patience_seconds)
+            return self.wait_for(start, QUEUE_TIMEOUT_SECONDS)
         self._impatient_until = time.monotonic() + MEMORY_SECONDS
         raise QueueAway(
             f"a node of the broker is away: {queue.name} did not answer in {patience_seconds:g} s"
