@@ -52,8 +52,11 @@ DEADLINE_SECONDS = 30.0
 
 
 def an_hour_ago() -> datetime:
-    """A moment at which a window of CLIP_SECONDS begins."""
+    """A moment at which a window begins; what is recorded there is of one day in every zone."""
     second = int(time.time()) - 3600
+    before_midnight = -second % 900
+    if before_midnight <= 30:
+        second += before_midnight
     return datetime.fromtimestamp(second - second % CLIP_SECONDS, UTC)
 
 

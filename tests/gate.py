@@ -1,4 +1,4 @@
-"""A way to a server that can be shut, or held: a network that breaks off, or goes silent.
+"""A way to a server that can be shut, held or slow: a network that breaks off, or goes silent.
 
 Shut, connections are broken and new ones refused. Held, they stay open and nothing passes, as when
 a cable is pulled or a firewall forgets them. It carries TCP: a broker, a store, a camera.
@@ -34,6 +34,9 @@ class Gate:
             "back": threading.Event(),
         }
         self._let_flow()
+        self.delay_seconds = 0.0
+        """By which everything is late, on each of both ways."""
+        self._gone = threading.Event()
         self._through: list[socket.socket] = []
         self._cut_off: list[socket.socket] = []
         """Of connections that were cut; whole pairs."""
@@ -45,6 +48,7 @@ class Gate:
     def __exit__(self, *_: object) -> None:
         self._through += self._cut_off
         self.shut()
+        self._gone.set()
         self._let_flow()
         self._listener.close()
 
@@ -98,6 +102,7 @@ class Gate:
         with suppress(OSError):
             while data := source.recv(65536):
                 self._flows[way].wait()
+                self._gone.wait(self.delay_seconds)
                 if source in self._cut_off:  # a farewell on the second, when the first was cut
                     return
                 sink.sendall(data)

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from shared.config import ArchiveSettings
 from shared.errors import LinkLost, NotConfirmed, QueueAway, Unavailable
 from shared.health import FRESH_SECONDS
-from shared.link import Delivery, Link
+from shared.link import IMPATIENT_SECONDS, Delivery, Link
 from shared.messages import Stage
 from shared.topology import (
     EVENTS,
@@ -38,6 +38,7 @@ from shared.topology import (
 from tests.archiver_fragments import CAMERA, footage
 from tests.archiver_room import ProcessWorker, Room, eventually
 from tests.cluster import START_SECONDS, Node, running_cluster
+from tests.gate import Gate
 
 QUORUM = ArchiveQueue.QUORUM
 Nodes = tuple[Node, Node, Node]
@@ -135,6 +136,22 @@ def test_queues_that_say_nothing_are_away_and_hold_up_nobody_for_long(nodes: Nod
         os.kill(three.pid, signal.SIGSTOP)
         threading.Timer(0.8, os.kill, (three.pid, signal.SIGCONT)).start()
         assert answers(link, silent[0]), "it has its time again"
+
+
+def test_a_broker_that_grows_slow_when_a_node_is_lost_gets_its_whole_time(nodes: Nodes) -> None:
+    one, _two, three = nodes
+    silent, other = ingest_seat_queue("silent"), ingest_seat_queue("late")
+    with Link(SecretStr(three.url), "there") as link:
+        link.declare(silent)
+    with Gate(one.url) as gate, Link(SecretStr(gate.url), "here") as link:
+        link.declare(other)
+        os.kill(three.pid, signal.SIGSTOP)
+        try:
+            assert not answers(link, silent)
+            gate.delay_seconds = IMPATIENT_SECONDS
+            assert answers(link, other), "neither its queue nor the broker is away"
+        finally:
+            os.kill(three.pid, signal.SIGCONT)
 
 
 def test_what_a_queue_on_a_lost_node_should_have_is_told_from_a_lost_broker(nodes: Nodes) -> None:

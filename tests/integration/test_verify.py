@@ -15,7 +15,7 @@ from archiver.clip import Made
 from archiver.commit import Committer
 from deploy.command.main import main
 from deploy.command.verify import DAMAGED_EXIT
-from shared.config import ArchiveSettings
+from shared.config import ArchiveSettings, Settings
 from shared.manifest import Manifest
 from shared.objectstore import ObjectStore
 from tests.archiver_fragments import CAMERA, Recorded, footage, record
@@ -101,8 +101,9 @@ def archive(
 def test_clips_that_are_as_their_manifests_say(archive: Archive) -> None:
     said = archive.verify("--all", "--decode")
     assert said.startswith("3 clips of 1 camera, 0.00 GB, 270 frames: all as their manifests say")
-    assert archive.verify("--camera", CAMERA).startswith("3 clips")
-    assert archive.verify("--date", "2020-01-01").endswith("nothing to verify\n")
+    day = archive.clips[0].starts_at.astimezone(Settings().zone).date()
+    assert archive.verify("--camera", CAMERA, "--date", str(day)).startswith("3 clips")
+    assert archive.verify("--date", str(day - timedelta(days=1))).endswith("nothing to verify\n")
 
 
 def test_original_bytes_that_were_kept_are_verified_too(

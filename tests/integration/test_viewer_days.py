@@ -278,7 +278,7 @@ def test_how_the_provider_is_and_what_it_has_used_today_is_said(
         spent = Remote(state="ok", model="m", requests=2, input_tokens=1000, output_tokens=100)
         waits = Remote(state="throttled", reason="Google asks to wait", model="m", until=until)
         for place, remote in enumerate((spent, waits)):
-            at = now - timedelta(seconds=200 - 60 * place)
+            at = now - timedelta(seconds=2 - place)  # today, as the budget is
             note(made.store, at, "쉬는 중입니다.", Activity.RESTING, remote)
         Reading(
             made.store, Index(made.viewer.settings.viewer.root / FILE), get_logger()
