@@ -80,7 +80,11 @@ def _http() -> urllib3.PoolManager:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (MinioException, MinioAdminException) as error:
+    except MinioAdminException as error:
+        if error._code.startswith("5"):  # the client has no other way to ask for the status
+            raise Unavailable(f"the object store cannot serve now: {error}") from error
+        raise Misconfigured(f"the object store refuses: {error}") from error
+    except MinioException as error:
         raise Misconfigured(f"the object store refuses: {error}") from error
     except HTTPError as error:
         raise Unavailable(f"the object store does not answer: {error}") from error

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from shared import createonly
 from shared.config import ArchiveSettings
 from shared.errors import AlreadyExists, Misconfigured, Refused, StoreUnavailable
 from shared.objectstore import PART_BYTES, ObjectStore
+from tests.answers import Answers, answering
 from tests.proxy import LossyProxy
 from tests.support import no_search_for_cycles
 
@@ -333,33 +334,6 @@ def test_a_store_that_is_away_is_unavailable(archive_settings: ArchiveSettings) 
         list(away.list(""))
 
 
-class _Answers(BaseHTTPRequestHandler):
-    """Answers every request with `status`, as a store that minds nothing, or no store at all."""
-
-    protocol_version = "HTTP/1.1"
-    status = 200
-
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(self.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def answers() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answers", (_Answers,), {}))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.mark.parametrize(
     ("status", "error", "named"),
     [
@@ -369,23 +343,19 @@ def answers() -> Iterator[ThreadingHTTPServer]:
     ],
 )
 def test_a_server_that_overwrites_is_refused_and_one_that_fails_is_waited_for(
-    answers: ThreadingHTTPServer, status: int, error: type[Exception], named: str
+    status: int, error: type[Exception], named: str
 ) -> None:
-    answers.RequestHandlerClass.status = status  # type: ignore[attr-defined]
-    settings = ArchiveSettings(
-        endpoint=f"http://127.0.0.1:{answers.server_port}", secret_key=SecretStr("secret")
-    )
-    with pytest.raises(error, match=named):
-        ObjectStore(settings).probe()
+    with answering(status) as endpoint, pytest.raises(error, match=named):
+        ObjectStore(ArchiveSettings(endpoint=endpoint, secret_key=SecretStr("secret"))).probe()
 
 
-class _Slow(_Answers):
+class _Slow(Answers):
     """Takes a body in bit by bit, and sends its sender on to another place once."""
 
     taken: list[bytes]
     pause_seconds = 0.02
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - inherited
         left, pieces, pause = int(self.headers["Content-Length"]), [], threading.Event()
         while left:
             pieces.append(self.rfile.read(min(left, 64 * 1024)))

@@ -8,9 +8,11 @@ from urllib.parse import quote, urlsplit
 import pytest
 from pydantic import SecretStr
 
+from deploy.rights import minio
 from deploy.rights.broker import RIGHTS
 from deploy.rights.management import Management, apply
 from deploy.rights.minio import Administrator, make_buckets
+from deploy.rights.store import GRANTS
 from shared.errors import Misconfigured, Unavailable
 from shared.link import Link
 from shared.messages import Stage
@@ -28,6 +30,7 @@ from shared.topology import (
     presence_queue,
     viewer_queue,
 )
+from tests.answers import answering
 from tests.services import BrokerService, StoreService
 from tests.support import eventually
 
@@ -122,3 +125,11 @@ def test_the_buckets_are_made_and_those_that_are_there_are_left_alone(
         make_buckets(who)
     with pytest.raises(Misconfigured):
         make_buckets(replace(who, secret="another"))
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, Misconfigured), (503, Unavailable)])
+def test_a_store_that_refuses_the_administrator_is_told_from_one_that_is_unwell(
+    status: int, error: type[Exception]
+) -> None:
+    with answering(status) as endpoint, pytest.raises(error, match=str(status)):
+        minio.apply(Administrator(endpoint, "administrator", "secret"), dict.fromkeys(GRANTS, "s"))
