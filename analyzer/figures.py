@@ -15,6 +15,11 @@ SAMPLES = Counter(
     f"Samples by what became of them: {', '.join(RESULTS)}.",
     ["camera", "result"],
 )
+UNTOLD = Counter(
+    "cradle_analyzer_untold_notes_total",
+    "Notes stored of which not everybody was told: a queue was away.",
+    ["camera"],
+)
 PICTURES_UNUSABLE = Counter(
     "cradle_analyzer_pictures_unusable_total",
     "Pictures of a sample left out: their fragment is gone or cannot be decoded.",
@@ -47,6 +52,7 @@ def begin(cameras: Iterable[str]) -> None:
     for camera in cameras:
         for result in RESULTS:
             SAMPLES.labels(camera, result)
+        UNTOLD.labels(camera)
 
 
 class BudgetGauges(NamedTuple):

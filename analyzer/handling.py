@@ -211,6 +211,7 @@ class SampleHandler:
         try:
             broker.publish_and_wait(EVENTS, event.routing_key, event.to_body(), headers=headers)
         except NotConfirmed as error:  # a page misses a hint: its queue is away; the bucket knows
+            figures.UNTOLD.labels(result.camera).inc()
             self._log.warning(
                 "not everybody was told", action="sample.untold", key=key, reason=str(error)
             )

@@ -21,7 +21,7 @@ from analyzer.provider import Provider
 from analyzer.retry import Retrying, count_retries
 from analyzer.states import ProviderStates
 from shared.bucketframes import open_frames
-from shared.errors import CradleError, LinkLost
+from shared.errors import CradleError, LinkLost, QueueAway
 from shared.link import Delivery, Link
 from shared.objectstore import ObjectStore
 from shared.topology import analyzer_queue, lost_queue
@@ -81,8 +81,15 @@ class AnalyzerWorker:
         settings = self._context.settings
         link = Link(settings.broker.url, self._context.name, settings.broker.heartbeat_seconds)
         with link:
-            link.declare(lost_queue())
+            self._declare_lost(link)
             Run(self._context, link, self._handler, settings.analysis.slots).work(stop)
+
+    def _declare_lost(self, link: Link) -> None:
+        """Unless its node is away: then it has it already. Raises Misconfigured, Unavailable."""
+        try:
+            link.declare(lost_queue())
+        except QueueAway as error:
+            self._context.log.warning("queue away", action="queue.away", reason=str(error))
 
 
 class Run:

@@ -39,6 +39,11 @@ BLOCKED = Counter(
 RANGE_TAKEN = Counter(
     "cradle_archiver_range_taken_total", "Commits that met another range: seat lost.", ["camera"]
 )
+UNTOLD = Counter(
+    "cradle_archiver_untold_clips_total",
+    "Clips stored of which not everybody was told: a queue was away.",
+    ["camera"],
+)
 BAD_MESSAGES = Counter(
     "cradle_archiver_bad_messages_total", "Messages sent to cradle.lost.", ["camera"]
 )
@@ -69,9 +74,9 @@ def begin(camera: str) -> None:
 
     A series that is only there once something went wrong has no increase at that moment.
     """
-    for counter in (FRAGMENTS, FRAMES, BYTES, DUPLICATES, RECONCILED, LOST, BLOCKED, RANGE_TAKEN):
+    counters = (FRAGMENTS, FRAMES, BYTES, DUPLICATES, RECONCILED, LOST, BLOCKED, RANGE_TAKEN)
+    for counter in (*counters, UNTOLD, BAD_MESSAGES):
         counter.labels(camera)
-    BAD_MESSAGES.labels(camera)
     RETRIES.labels(camera, StoreUnavailable.__name__)
     SURVIVED.labels(camera, TURN)
 

@@ -216,6 +216,7 @@ class Jobs:
             if job.refusals < ANNOUNCEMENTS:
                 job.not_before = self._clock.monotonic() + pause_seconds(1)
                 return
+            figures.UNTOLD.labels(commit.manifest.camera).inc()
             self._log.warning(
                 "not everybody was told of a clip",
                 action="clip.untold",

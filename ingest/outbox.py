@@ -96,9 +96,9 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """As much is under way as may be; there may be more behind it."""
+        """As much is under way as may be; there may be more behind it, and nothing was refused."""
         with self._lock:
-            return len(self._sent) >= WINDOW
+            return not self._refused and len(self._sent) >= WINDOW
 
     def close(self) -> None:
         """Write the cursor down and let go of the index. Raises OSError."""

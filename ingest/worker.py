@@ -12,7 +12,7 @@ records on until another records (`departures.py`).
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from ingest import figures
@@ -42,6 +42,9 @@ from shared.topology import (
 from shared.worker import WorkerContext
 
 DECLARE_SECONDS = 10.0
+LONGEST_TURN_SECONDS = 1.0
+"""After so long the main loop asks no further queue in this turn: each one on a lost node costs a
+wait, and meanwhile nothing is published."""
 PATIENCE_SECONDS = LONGEST_BROKER_SECONDS + 2.0
 """A worker that was there before takes no camera that it does not record so soon after the broker
 is back: whoever comes first sees nobody else, and would take everything, while the others go on
@@ -185,6 +188,7 @@ class IngestWorker:
         self._had_session = True
         freezes = recorder.pulse.freezes
         scan_at = declare_at = 0.0
+        declarations: Iterator[None] = iter(())
         while not stop.is_set():
             self._turn(recorder)
             if recorder.pulse.has_frozen_since(freezes):
@@ -197,8 +201,9 @@ class IngestWorker:
                 seats.scan()
                 scan_at = now + seats.wait_seconds()
             if now >= declare_at:
-                self._declare(link, seats)
+                declarations = self._declarations(link, seats)
                 declare_at = now + DECLARE_SECONDS
+            self._go_on(declarations)
             recorder.pump(link)
             self._note_stored(link)
             stop.wait(TURN_SECONDS)
@@ -231,16 +236,26 @@ class IngestWorker:
         self._context.thawed()  # the pulse of /healthz; freezes are noticed by the recorder's own
         recorder.turn()
 
-    def _declare(self, link: Link, seats: Seats) -> None:
-        """Queues deleted by a hand come back."""
+    def _go_on(self, declarations: Iterator[None]) -> None:
+        """With those that are left, for the time of a turn."""
+        until = self._context.clock.monotonic() + LONGEST_TURN_SECONDS
+        for _ in declarations:
+            if self._context.clock.monotonic() >= until:
+                return
+
+    def _declarations(self, link: Link, seats: Seats) -> Iterator[None]:
+        """Queues deleted by a hand come back, one a step."""
         for queue in common_queues():
             self._declare_if_possible(link, queue)
-        for camera in seats.held:
+            yield
+        for camera in list(seats.held):
             for queue in self._queues_of(camera):
                 self._declare_if_possible(link, queue)
-            work = seats.held[camera]
+                yield
+            work = seats.held.get(camera)
             if isinstance(work, CameraSeat):
                 work.hear_again()
+                yield
 
     def _declare_if_possible(self, link: Link, queue: Queue) -> None:
         """One that was made otherwise, or is away, must stop neither recording nor the rest."""
@@ -303,6 +318,7 @@ class IngestWorker:
 
     def _retake(self, recorder: Recorder, link: Link, seats: Seats) -> None:
         """Take the seats of captures that run without one, or stop them if another has it."""
+        until = self._context.clock.monotonic() + LONGEST_TURN_SECONDS
         for camera in list(recorder.captures):
             work = seats.held.get(camera)
             if isinstance(work, CameraSeat):
@@ -317,7 +333,8 @@ class IngestWorker:
             except Misconfigured as error:  # it is tried again, and the others are not kept waiting
                 seats.say_refused(camera, error)
             except QueueAway:  # nobody else can have it either: it is recorded on
-                continue
+                if self._context.clock.monotonic() >= until:
+                    return  # the next scan goes on
             else:
                 self._refusals.pop(camera, None)
 

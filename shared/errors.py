@@ -32,6 +32,10 @@ class LinkLost(BrokerUnavailable):
     """The broker's connection is gone; everything that was built on it must be built again."""
 
 
+class NoAnswer(BrokerUnavailable):
+    """The session with the broker stands, as far as is known, and a call was not answered."""
+
+
 class QueueAway(Unavailable):
     """The node of the broker's cluster that has this one queue is away; the others are there."""
 

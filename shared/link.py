@@ -32,6 +32,7 @@ from shared.errors import (
     BrokerUnavailable,
     LinkLost,
     Misconfigured,
+    NoAnswer,
     NotConfirmed,
     QueueAway,
     SeatTaken,
@@ -51,6 +52,8 @@ MEMORY_SECONDS = 120.0
 """Since the last queue was silent, for so long the next ones get no more time."""
 BLOCKED_TIMEOUT_SECONDS = 30.0
 CLOSE_TIMEOUT_SECONDS = 3.0
+CUT_SECONDS = 0.5
+"""For the socket of a connection that was cut to be closed."""
 NOT_FOUND = 404
 UNSENT_LIVE_LIMIT = 1_000
 """Live messages that wait for the I/O thread; beyond this they are dropped: live is never old."""
@@ -67,10 +70,6 @@ _Unsent = tuple[str, str, bytes, Any]
 
 class _NotThere(Unavailable):
     """No queue or exchange has this name."""
-
-
-class _NoAnswer(Unavailable):
-    """The session stands, as far as is known, and a call was not answered in time."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +163,7 @@ class Link:
         self._lost: str | None = None
         self._give_up_at: float | None = None
         self._connections: dict[str, Any] = {}
+        self._was_cut: list[Any] = []
         self._live: Any = None
         self._confirmed: Any = None
         self._control: Any = None
@@ -173,6 +173,8 @@ class Link:
         self._declare_lock = threading.Lock()
         self._silent: set[str] = set()
         """Queues that were asked for, and whose answer has not come yet."""
+        self._left: set[Any] = set()
+        """The channels on which those answers will come."""
         self._impatient_until = 0.0
         self._unconfirmed: dict[int, Callable[[bool], None]] = {}
         self._next_tag = 0
@@ -194,7 +196,7 @@ class Link:
             self._opened.result(timeout_seconds)
         except FutureTimeoutError:
             self.close()
-            raise Unavailable(
+            raise NoAnswer(
                 f"the broker at {self.address} did not answer in {timeout_seconds:g} s"
             ) from None
         except (Unavailable, Misconfigured):
@@ -261,7 +263,7 @@ class Link:
                 self.check()
                 waited += 0.25
                 if waited >= timeout_seconds:
-                    raise _NoAnswer(
+                    raise NoAnswer(
                         f"the broker did not answer a call in {timeout_seconds:g} s"
                     ) from None
 
@@ -295,7 +297,7 @@ class Link:
         start: Callable[[Future[QueueState]], None] = partial(self._declare, queue, passive=passive)
         try:
             return self.wait_for(start, patience_seconds)
-        except _NoAnswer:
+        except NoAnswer:
             self._silent.add(queue.name)
             self.call_soon(self._leave, queue.name)
 
@@ -313,10 +315,12 @@ class Link:
     def _leave(self, queue: str) -> None:
         """Let the channel wait for the answer of this queue; the next one is asked on another."""
         channel, done = self._control, self._declaring
-        self._control = self._declaring = None
+        self._declaring = None
         if channel is None or not channel.is_open or done is None or done.done():
             self._silent.discard(queue)  # it has answered meanwhile, or its channel is no more
             return
+        self._control = None
+        self._left.add(channel)
 
         def heard(done: "Future[QueueState]") -> None:
             self._silent.discard(queue)
@@ -325,7 +329,11 @@ class Link:
             if channel.is_open:
                 channel.close()
 
-        channel.add_on_close_callback(lambda *_: self._silent.discard(queue))
+        def closed(*_: object) -> None:
+            self._left.discard(channel)
+            self._silent.discard(queue)
+
+        channel.add_on_close_callback(closed)
         done.add_done_callback(heard)
 
     def _on_control(self, act: Callable[[Any], None]) -> None:
@@ -728,11 +736,23 @@ class Link:
         self._stop_when_closed()
 
     def _stop_when_closed(self) -> None:
-        closed = all(connection.is_closed for connection in self._connections.values())
-        if closed or time.monotonic() > (self._give_up_at or 0):
+        late_seconds = time.monotonic() - (self._give_up_at or 0)
+        still = [each for each in self._connections.values() if not each.is_closed]
+        for connection in still:
+            channels = set(connection._channels.values())
+            if late_seconds > 0 or (channels and channels <= self._left):
+                self._cut(connection)
+        if not still or late_seconds > CUT_SECONDS:
             self._loop.stop()
         else:
             self._loop.call_later(0.02, self._stop_when_closed)
+
+    def _cut(self, connection: Any) -> None:
+        """End it without the broker, once: pika would wait for every answer that is owed."""
+        if connection not in self._was_cut:
+            self._was_cut.append(connection)
+            with contextlib.suppress(amqp.AMQPError):
+                connection._terminate_stream(None)
 
 
 def _properties(headers: Headers | None, persistent: bool) -> Any:

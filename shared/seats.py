@@ -35,6 +35,9 @@ REFUSED_SECONDS = 30.0
 """After so long a camera that the broker refused is tried again."""
 AWAY_SECONDS = 5.0
 """After so long a camera whose queue was away is tried again."""
+SCAN_SECONDS = 2.0
+"""After so long a scan asks no further queue: the next one goes on. Of a node that is lost each
+queue costs a wait, and a loop that does not turn for a heartbeat takes itself for frozen."""
 SURVEY_SECONDS = 10.0
 """Who wants no further camera looks this often whether there is one that nobody has."""
 
@@ -92,6 +95,7 @@ class Seats:
         self._taken_at = -math.inf
         self._take_from = -math.inf
         self._survey_at = -math.inf
+        self._ask_until = -math.inf
         self._refused: dict[str, float] = {}
         """Cameras that the broker refused, and until when (monotonic) they are left alone."""
         self._leaving: dict[str, str] = {}
@@ -108,6 +112,7 @@ class Seats:
         Raises Misconfigured if it refuses every camera, and none is held.
         """
         self._link.check()  # with the link all subscriptions close: that ends nobody's work here
+        self._ask_until = self._clock.monotonic() + SCAN_SECONDS
         self._scan()
         self._vacancies.tell(self.held, self._clock.monotonic())
 
@@ -130,21 +135,28 @@ class Seats:
             return
         free = [camera for camera in self._cameras if camera not in self.held]
         random.shuffle(free)  # replicas that start together should not race for the same one
-        while free and len(self.held) < share:
+        while free and len(self.held) < share and not self._is_late:
             self._try_unless_refused(free.pop())
         self._survey(free)
+
+    @property
+    def _is_late(self) -> bool:
+        """This scan has asked for long enough."""
+        return self._clock.monotonic() >= self._ask_until
 
     def _survey(self, others: Sequence[str]) -> None:
         """Now and then, look whether somebody has the cameras that this worker does not want."""
         now = self._clock.monotonic()
         if now < self._survey_at:
             return
-        self._survey_at = now + SURVEY_SECONDS
         for camera in others:
+            if self._is_late:
+                return  # the next scan goes on
             try:
                 self._is_free(camera)
             except (Misconfigured, QueueAway):  # counted, and said aloud by who wants it
                 continue
+        self._survey_at = now + SURVEY_SECONDS
 
     def _count_workers(self) -> int:
         """With the queue that counts them away, as many as there were."""

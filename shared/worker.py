@@ -29,6 +29,9 @@ from shared.errors import (
     CradleError,
     LinkLost,
     Misconfigured,
+    NoAnswer,
+    NotConfirmed,
+    QueueAway,
     StoreUnavailable,
     Unavailable,
 )
@@ -47,7 +50,10 @@ GARBAGE_OBJECTS = 20_000
 UNEXPECTED: Final = "unexpected"
 """The reason of what is a fault of ours; its log line says which."""
 RESTARTS = Counter("cradle_worker_restarts_total", "Times the work was built anew.", ["reason"])
-for _reason in (LinkLost, BrokerUnavailable, StoreUnavailable, Unavailable, Misconfigured):
+for _reason in (
+    *(LinkLost, BrokerUnavailable, NoAnswer, QueueAway, NotConfirmed),
+    *(StoreUnavailable, Unavailable, Misconfigured),
+):
     RESTARTS.labels(_reason.__name__)  # a series that is new has no increase
 RESTARTS.labels(UNEXPECTED)
 

@@ -5,12 +5,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 Found = TypeVar("Found")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Each asks for an orderly stop."""
+_ESTABLISHED: Final = "01"
+"""TCP_ESTABLISHED in include/net/tcp_states.h of Linux."""
 
 
 def eventually(
@@ -39,3 +43,10 @@ def no_search_for_cycles() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def connections_to(url: str) -> int:
+    """How many TCP connections this machine has to the port of an address on loopback."""
+    port = f":{urlsplit(url).port or 0:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(port) and row[3] == _ESTABLISHED for row in rows)

@@ -21,10 +21,10 @@ from analyzer.worker import AnalyzerWorker
 from shared.analysis import Result, read_result
 from shared.clock import SystemClock
 from shared.config import ArchiveSettings, from_mapping
-from shared.errors import Misconfigured, StoreUnavailable
+from shared.errors import Misconfigured, QueueAway, StoreUnavailable
 from shared.health import Health
 from shared.identity import new_epoch
-from shared.link import Link
+from shared.link import Link, QueueState
 from shared.messages import Event, Sample, read_event
 from shared.objectstore import ObjectStore
 from shared.topology import EVENTS, FRAMES, Queue, analyzer_queue, lost_queue, sample_key
@@ -184,6 +184,22 @@ def test_a_sample_becomes_a_stored_and_announced_result(house: House, sdk: str) 
         assert picture in house.gemini.requests[0].jpegs
         assert house.wait_for_event("described").detail["summary"] == google.GOOD["summary"]
     assert house.link.declare(analyzer_queue()).messages == 0  # acknowledged: nothing came back
+
+
+def test_samples_are_judged_though_the_queue_of_the_lost_messages_is_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare = Link.declare
+
+    def declared(link: Link, queue: Queue) -> QueueState:
+        if queue == lost_queue():
+            raise QueueAway("a node of the broker is away")
+        return declare(link, queue)
+
+    monkeypatch.setattr(Link, "declare", declared)
+    with house.running():
+        house.send_sample()
+        eventually(lambda: len(house.results()) == 1, SECONDS)
 
 
 def test_a_dead_provider_leaves_no_sample_unjudged(house: House) -> None:

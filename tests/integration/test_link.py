@@ -35,7 +35,7 @@ from shared.topology import (
 )
 from tests.gate import Gate
 from tests.services import BrokerService
-from tests.support import eventually
+from tests.support import connections_to, eventually, no_search_for_cycles
 
 CAMERA = "camera-1"
 SEAT = ingest_seat_queue(CAMERA)
@@ -407,6 +407,15 @@ def test_a_broker_that_stays_silent_ends_the_session_and_is_no_lost_node(
         with pytest.raises(Unavailable) as away:
             link.declare(SEAT)
         assert not isinstance(away.value, QueueAway)
+
+
+def test_a_session_with_a_silent_broker_ends_and_leaves_no_socket(broker_url: str) -> None:
+    with Gate(broker_url) as gate, no_search_for_cycles():
+        with connect(gate.url) as link:
+            link.declare(SEAT)
+            assert connections_to(gate.url) == 2
+            gate.hold()
+        assert connections_to(gate.url) == 0
 
 
 def test_an_address_that_pika_cannot_read_is_said_at_once() -> None:

@@ -167,6 +167,17 @@ def test_a_message_that_the_broker_refuses_is_sent_again(desk: Desk) -> None:
     assert desk.pump() == ["2", "3"]
 
 
+def test_a_full_window_that_the_broker_refuses_is_in_no_hurry(desk: Desk) -> None:
+    """As for minutes, while a node of its cluster is lost that has a queue which wants them."""
+    desk.write(EPOCHS[0], *map(str, range(WINDOW + 50)))
+    desk.pump()
+    assert desk.outbox.is_full
+    desk.link.answer(False)
+    assert not desk.outbox.is_full
+    assert len(desk.pump()) == WINDOW
+    assert desk.outbox.is_full
+
+
 def test_answers_of_a_lost_link_do_not_count_for_the_new_one(desk: Desk) -> None:
     desk.write(EPOCHS[0], "1", "2")
     desk.pump()

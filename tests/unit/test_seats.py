@@ -18,6 +18,7 @@ from shared.seats import (
     AWAY_SECONDS,
     LEAVING_SECONDS,
     REFUSED_SECONDS,
+    SCAN_SECONDS,
     SETTLED_SECONDS,
     SURVEY_SECONDS,
     Seats,
@@ -319,6 +320,36 @@ def test_with_every_queue_away_nobody_has_to_act(
     answer(worker, monkeypatch, QueueAway("a node of the broker is away"), *queues)
     worker.seats.scan()
     assert not worker.seats.held
+
+
+@pytest.mark.parametrize("most", [1000, 1], ids=["wants all", "has enough"])
+def test_however_many_queues_say_nothing_a_scan_is_soon_over_and_the_next_goes_on(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Or the worker's loop stands still, and takes its own process for frozen."""
+    worker, silence_seconds = Worker(broker, most), 0.75
+    if most == 1:
+        worker.seats.scan()
+    away = QueueAway("a node of the broker is away")
+    asked: set[str] = set()
+
+    def declare(queue: Any) -> QueueState:
+        if queue.name == PRESENCE:
+            return QueueState(0, 1)
+        if queue.name not in asked:  # then the link knows it
+            worker.clock.advance(silence_seconds)
+        asked.add(queue.name)
+        raise away
+
+    monkeypatch.setattr(worker, "declare", declare)
+    worker.clock.advance(SURVEY_SECONDS)
+    free = {ingest_seat_queue(camera).name for camera in CAMERAS if camera not in worker.seats.held}
+    scans = 0
+    while asked != free:
+        scans, began = scans + 1, worker.clock.monotonic()
+        worker.seats.scan()
+        assert worker.clock.monotonic() - began < SCAN_SECONDS + silence_seconds
+    assert scans == math.ceil(len(free) / math.ceil(SCAN_SECONDS / silence_seconds))
 
 
 def test_while_nobody_can_be_counted_the_shares_stay_as_they_were(
