@@ -1,8 +1,6 @@
 """What the broker says of Cradle's queues, looked at when somebody asks."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from pydantic import BaseModel, Field
@@ -25,6 +23,9 @@ from shared.topology import (
 from viewer.states import States
 
 FRESH_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 2.0
+"""After so long a look asks no further queue: each one on a lost node costs a wait, and somebody
+waits for the page."""
 SEATED: Final = (Stage.INGEST, Stage.ENCODER, Stage.ARCHIVER)
 
 
@@ -68,12 +69,24 @@ class Broker:
                 return {}
             if self._clock.monotonic() - self._looked_at > FRESH_SECONDS:
                 try:
-                    self._facts = dict(_all_facts(link, self._queues()))
+                    self._look_at_all(link)
                 except CradleError as error:
                     self._states.broker_reason = str(error)
                     return {}
                 self._looked_at = self._clock.monotonic()
             return self._facts
+
+    def _look_at_all(self, link: Link) -> None:
+        """Raises CradleError. What there was no time for stays as it was; the next look goes on."""
+        until, facts = self._clock.monotonic() + LOOK_SECONDS, dict(self._facts)
+        for queue in self._queues():
+            if self._clock.monotonic() >= until:
+                break
+            try:
+                facts[queue.name] = _facts(queue, link.look_at(queue) or NEVER_MADE)
+            except QueueAway:
+                facts.pop(queue.name, None)
+        self._facts = facts
 
     def _queues(self) -> list[Queue]:
         found = [analyzer_queue(), lost_queue(), *(presence_queue(stage) for stage in SEATED)]
@@ -81,12 +94,6 @@ class Broker:
             found += [ingest_seat_queue(camera), encoder_queue(camera)]
             found += [archiver_queue(camera, self._kind), archiver_seat_queue(camera, self._kind)]
         return found
-
-
-def _all_facts(link: Link, queues: list[Queue]) -> Iterator[tuple[str, QueueFacts]]:
-    for queue in queues:
-        with suppress(QueueAway):
-            yield queue.name, _facts(queue, link.look_at(queue) or NEVER_MADE)
 
 
 def _facts(queue: Queue, state: QueueState) -> QueueFacts:

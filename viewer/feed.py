@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from shared.backoff import LONGEST_BROKER_SECONDS, pause_seconds
 from shared.coverage.causes import cause_of
-from shared.errors import BadMessage, CradleError, LinkLost, StoreUnavailable
+from shared.errors import BadMessage, CradleError, LinkLost, QueueAway, StoreUnavailable
 from shared.link import Delivery, Link
 from shared.messages import Event, SessionsEnded, Stage, read_told
 from shared.topology import viewer_queue
@@ -26,6 +26,8 @@ from viewer.states import Expired, Said
 
 PREFETCH: Final = 200
 TURN_SECONDS: Final = 1.0
+SPARE_QUEUES: Final = 2
+"""A queue is made where the link is, so the first one is on a node that lives."""
 RECORDS_SECONDS: Final = 3.0
 """After a source came or went, its record is in the bucket."""
 
@@ -76,13 +78,7 @@ class Feed:
         with Link(
             self._settings.url, f"viewer {self._name}", self._settings.heartbeat_seconds
         ) as link:
-            link.consume(
-                viewer_queue(self._name),
-                prefetch=PREFETCH,
-                exclusive=True,
-                on_delivery=arrived.put,
-                on_closed=lambda reason: arrived.put(LinkLost(reason)),
-            )
+            self._listen(link, arrived)
             self._broker.link = link
             self._states.broker_since = self._clock.now()
             self._reader.days_soon()  # what was missed: the queue outlives us by an hour only
@@ -107,6 +103,27 @@ class Feed:
                         self.tell_changes()
             finally:
                 self._broker.link = None
+
+    def _listen(self, link: Link, arrived: "queue.SimpleQueue[Delivery | CradleError]") -> None:
+        """On this replica's queue, or a spare one if that lies on a node that the broker has lost.
+
+        What is in it counts as missed, and expires. Raises CradleError.
+        """
+        for name in (self._name, *(f"{self._name}.spare-{each}" for each in range(SPARE_QUEUES))):
+            try:
+                link.consume(
+                    viewer_queue(name),
+                    prefetch=PREFETCH,
+                    exclusive=True,
+                    on_delivery=arrived.put,
+                    on_closed=lambda reason: arrived.put(LinkLost(reason)),
+                )
+            except QueueAway as error:
+                away = error
+                self._log.warning("queue away", action="feed.queue_away", reason=str(error))
+            else:
+                return
+        raise away
 
     def _take_safely(self, body: bytes) -> None:
         """What is wrong with one event must not keep all others from the page."""

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from shared.clock import SystemClock
 from shared.config import ArchiveSettings
 from shared.errors import LinkLost, NotConfirmed, QueueAway, Unavailable
 from shared.health import FRESH_SECONDS
 from shared.link import CLOSE_TIMEOUT_SECONDS, IMPATIENT_SECONDS, Delivery, Link
-from shared.messages import Stage
+from shared.messages import Event, Stage
 from shared.topology import (
     EVENTS,
     FRAMES,
@@ -40,6 +41,7 @@ from tests.archiver_room import ProcessWorker, Room, eventually
 from tests.cluster import START_SECONDS, Node, running_cluster
 from tests.gate import Gate
 from tests.support import connections_to, no_search_for_cycles
+from tests.viewer_house import viewing
 
 QUORUM = ArchiveQueue.QUORUM
 Nodes = tuple[Node, Node, Node]
@@ -209,6 +211,38 @@ def test_what_a_queue_on_a_lost_node_should_have_is_told_from_a_lost_broker(node
             link.check()
         finally:
             restart(three)
+
+
+def test_a_page_whose_queue_is_on_a_lost_node_hears_of_everything_from_another(
+    nodes: Nodes, tmp_path: Path, archive_settings: ArchiveSettings
+) -> None:
+    one, _two, three = nodes
+    with Link(SecretStr(three.url), "elsewhere") as link:
+        link.declare(viewer_queue("page"))
+    event = Event(
+        stage=Stage.INGEST,
+        worker="ingest-1",
+        camera=CAMERA,
+        event="offline",
+        at=SystemClock().now(),
+        detail={"reason": "it was unplugged"},
+    )
+
+    def last_error() -> bool:
+        with suppress(NotConfirmed):
+            link.publish_and_wait(EVENTS, event.routing_key, event.to_body())
+        return bool(boss.get("/api/system")["cameras"][0]["last_error"] == "it was unplugged")
+
+    three.kill()
+    try:
+        with (
+            viewing(tmp_path, one.url, archive_settings, name="page") as viewer,
+            Link(SecretStr(one.url), "test") as link,
+        ):
+            boss = viewer.person("boss")
+            eventually(last_error, 30)
+    finally:
+        restart(three)
 
 
 def have_grown(now: list[int], before: list[int]) -> bool:
