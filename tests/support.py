@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 Found = TypeVar("Found")
 
+PUNCTUAL_SECONDS = 0.1
+"""Who wakes up later than that was not let run."""
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Each asks for an orderly stop."""
 _ESTABLISHED: Final = "01"
@@ -22,16 +25,20 @@ def eventually(
 ) -> Found:
     """Wait until `condition()` is true in Python's sense, and return what it gave.
 
-    Fails the test after `seconds`, with `what` was waited for and the last answer.
+    Fails the test after `seconds`, with `what` was waited for and the last answer. Time in which
+    this machine did not wake us up is not counted: others had none of it either.
     """
     deadline = time.monotonic() + seconds
     while True:
         found = condition()
         if found:
             return found
-        if time.monotonic() > deadline:
+        asleep_at = time.monotonic()
+        if asleep_at > deadline:
             raise AssertionError(f"not within {seconds} s: {what or condition} (last: {found!r})")
         time.sleep(every_seconds)
+        late = time.monotonic() - asleep_at - every_seconds
+        deadline += late if late > PUNCTUAL_SECONDS else 0.0
 
 
 @contextmanager
