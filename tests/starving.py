@@ -83,7 +83,26 @@ def starving() -> Iterator[Starving]:
 
 def waited_seconds(pid: int) -> float:
     """For how long the first thread of a process was ready and waited for a processor."""
+    return _waited(Path(f"/proc/{pid}"))
+
+
+class Threads:
+    """Those of this process, from now on."""
+
+    def __init__(self) -> None:
+        self._before = self._now()
+
+    @staticmethod
+    def _now() -> dict[str, float]:
+        return {each.name: _waited(each) for each in Path("/proc/self/task").iterdir()}
+
+    def waited_seconds(self) -> float:
+        """The longest that one of them was ready and waited for a processor."""
+        return max(now - self._before.get(name, 0.0) for name, now in self._now().items())
+
+
+def _waited(place: Path) -> float:
     with suppress(OSError):  # it has ended, or this kernel does not tell
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        return int((place / "schedstat").read_text().split()[1]) / 1e9
     return 0.0
 

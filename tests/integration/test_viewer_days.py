@@ -30,6 +30,7 @@ from shared.observation import Activity
 from shared.topology import EVENTS
 from tests.archiver_fragments import CAMERA, record
 from tests.archiver_room import an_hour_ago, clip_of, committing
+from tests.starving import Threads
 from tests.support import eventually
 from tests.videos import Videos
 from tests.viewer_bucket import RATE, House, house, note
@@ -208,7 +209,8 @@ def test_the_system_view_says_who_works_and_what_waits(viewed: House) -> None:
     camera = found["cameras"][0]
     assert camera["last_error"] == "cannot be opened: no route to host"
     assert camera["live"] == "offline"
-    assert camera["archive_lag_seconds"] == pytest.approx(3600, abs=60)
+    age = datetime.now(UTC) - viewed.clips[-1].ends_at  # about an hour, and as old as the house
+    assert camera["archive_lag_seconds"] == pytest.approx(age.total_seconds(), abs=10)
     assert [each["is_held"] for each in camera["seats"]] == [False, False, False]
     assert found["broker_since"] is not None
     assert found["replicas"] == {"ingest": 0, "encoder": 0, "archiver": 0, "analyzer": 0}
@@ -309,9 +311,9 @@ def test_any_day_of_a_month_of_sixteen_cameras_is_answered_in_a_tenth_of_a_secon
         for camera, local in (("camera-7", 17), ("camera-1", 17), ("camera-7", 3)):
             took = [math.inf]
             while len(took) < 40 and min(took) >= MOST_SECONDS:  # others may use this machine too
-                began = time.perf_counter()
+                began, threads = time.perf_counter(), Threads()
                 day = person.get(f"/api/cameras/{camera}/days/2026-03-{local:02}")
-                took.append(time.perf_counter() - began)
+                took.append(time.perf_counter() - began - threads.waited_seconds())
             assert len(day["clips"]) >= 144
             assert len(day["notes"]) == (1440 if camera == "camera-7" else 0)
             slowest = max(slowest, min(took))

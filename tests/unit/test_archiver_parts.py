@@ -596,9 +596,9 @@ def test_a_hole_of_any_length_costs_no_more_than_what_is_known() -> None:
     book.offer(reference(3), 0.0)
     book.ledger.commit(epoch, 10, 19, START)
     book.ledger.lose(epoch, 25, 25)
-    began = time.monotonic()
+    began = time.thread_time()
     found = book.unknown(epoch, range(1, 10**9))
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
     assert found == [range(1, 3), range(4, 10), range(20, 25), range(26, 10**9)]
 
 

@@ -1,6 +1,7 @@
 """The index: rows are objects, whole days come fast, and a damaged file is begun anew."""
 
 import json
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from shared.clock import milliseconds
 from shared.coverage.day import Rules, cover
 from shared.coverage.localday import local_day
 from tests.coverage_story import Story
+from tests.starving import waited_seconds
 from tests.viewer_month import START, month, note
 from viewer import answers
 from viewer.days import evidence
@@ -126,7 +128,7 @@ def test_any_day_of_a_month_of_sixteen_cameras_comes_in_a_tenth_of_a_second(
     day = local_day((START + timedelta(days=17)).date(), SEOUL, START + timedelta(days=40))
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        began, waited = time.perf_counter(), waited_seconds(os.getpid())
         coverage = cover(
             evidence(index, "camera-7", day), day, START + timedelta(days=40), Rules(600, 10, 60)
         )
@@ -142,7 +144,8 @@ def test_any_day_of_a_month_of_sixteen_cameras_comes_in_a_tenth_of_a_second(
             )
         ]
         json.dumps([each.model_dump(mode="json") for each in (*clips, *notes)])
-        seconds.append(time.perf_counter() - began)
+        waited = waited_seconds(os.getpid()) - waited  # others may use this machine too
+        seconds.append(time.perf_counter() - began - waited)
     record_property("day_seconds", round(min(seconds), 4))
     print(f"a day in {min(seconds) * 1000:.0f} ms")
     assert len(clips) == 144
