@@ -30,6 +30,9 @@ from shared.log import get_logger
 from shared.messages import Batch
 from tests.videos import read_counter
 
+PATIENCE_SECONDS = 60.0
+"""With what must end, on a machine that is busy with other things."""
+
 
 @dataclass
 class Letter:
@@ -84,7 +87,8 @@ class Capture:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(5)
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive(), "the capture did not end"
 
     def _take(self, batch: Batch) -> None:
         self.batches.append(batch)
@@ -210,7 +214,7 @@ def stand_beside(settings: Settings, clock: Clock, loop: Loop, name: str) -> Ite
     loop.call(None, lambda: loop.add(camera))
     yield Stand(settings, camera, loop, events, refused, name=name)
     loop.call(camera, camera.close)
-    camera.done.wait(5)
+    assert camera.done.wait(PATIENCE_SECONDS), "the camera did not end"
 
 
 def counters_of(segment: Path) -> list[int]:

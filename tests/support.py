@@ -4,7 +4,7 @@ import gc
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -39,6 +39,18 @@ def eventually(
         time.sleep(every_seconds)
         late = time.monotonic() - asleep_at - every_seconds
         deadline += late if late > PUNCTUAL_SECONDS else 0.0
+
+
+def children_of(pid: int, name: str) -> list[int]:
+    """Process ids of a process's children of this name; some may end while we look."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            for child in (task / "children").read_text().split():
+                with suppress(OSError):
+                    if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                        found.append(int(child))
+    return found
 
 
 @contextmanager

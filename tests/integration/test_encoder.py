@@ -28,14 +28,23 @@ from tests.encoder_live import (
     stand,
     stand_beside,
 )
-from tests.support import eventually
+from tests.starving import starving
+from tests.support import children_of, eventually
 from tests.videos import Codec, Videos
 
 MOST_DELAY_SECONDS = 1.8
 """For the first frame of a segment of 1 s: it waits for the next key frame and four frames."""
+PATIENCE = 30.0
+"""Seconds, on a machine that is busy with other things."""
 
 Hole = tuple[tuple[int, int], tuple[int, int]]
 """Batches that get lost: from (fragment, part) to (fragment, part)."""
+
+
+@pytest.fixture(autouse=True)
+def _time_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That who does not end in time is killed, is for `test_encoder_succession.py`."""
+    monkeypatch.setattr(generation_file, "FLUSH_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -43,7 +52,7 @@ def video(videos: Videos) -> Path:
     return videos(".mp4", seconds=30)
 
 
-def until_listed(camera: Stand, segments: int, seconds: float = 20) -> list[Segment]:
+def until_listed(camera: Stand, segments: int, seconds: float = PATIENCE) -> list[Segment]:
     """Wait until so many segments are listed."""
     return eventually(
         lambda: listed if len(listed := camera.segments) >= segments else [],
@@ -54,9 +63,7 @@ def until_listed(camera: Stand, segments: int, seconds: float = 20) -> list[Segm
 
 def children() -> list[int]:
     """Process ids of the ffmpeg children of this process."""
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    pids = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
-    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == "ffmpeg"]
+    return children_of(os.getpid(), "ffmpeg")
 
 
 def test_every_frame_is_in_exactly_one_segment_and_plays_with_its_sound(
@@ -64,7 +71,9 @@ def test_every_frame_is_in_exactly_one_segment_and_plays_with_its_sound(
 ) -> None:
     settings = settings_of(tmp_path)
     with stand(settings) as camera:
-        with Capture(video, settings.frames.root, camera.deliver) as capture:
+        with starving() as machine, Capture(video, settings.frames.root, camera.deliver) as capture:
+            until_listed(camera, 1)
+            lost_seconds = machine.seconds()
             until_listed(camera, 4)
         delays = [each[1]["delay_seconds"] for each in camera.events if each[0] == "live"]
     fed = sum(batch.frames for batch in capture.batches)
@@ -72,7 +81,7 @@ def test_every_frame_is_in_exactly_one_segment_and_plays_with_its_sound(
     assert all(letter.acked for letter in camera.letters)
     assert decode_errors(camera.folder) == ""
     assert delays
-    assert delays[0] < MOST_DELAY_SECONDS
+    assert delays[0] - lost_seconds < MOST_DELAY_SECONDS
     first = camera.folder / camera.segments[0].uri
     assert probe(first)["video"] == ("h264", 30)
     assert probe(first)["audio"][0] == "aac"
@@ -231,7 +240,7 @@ def test_frozen_children_hold_up_no_other_camera(
     assert len({each.generation for each in spared.segments}) == 1
     assert spared.counters() == list(range(len(spared.counters())))
     assert max(delays) < LIVE_BUDGET_SECONDS
-    eventually(lambda: not children(), 10, "nobody is left behind")
+    eventually(lambda: not children(), PATIENCE, "nobody is left behind")
 
 
 def test_a_restart_goes_on_counting_after_a_discontinuity(tmp_path: Path, video: Path) -> None:
@@ -276,15 +285,27 @@ def test_sound_that_pauses_does_not_hold_back_the_picture(
 ) -> None:
     """Silence stands in: a player that was promised sound would wait for it."""
     settings = settings_of(tmp_path, playlist_segments=30)
+    listed_at: dict[str, float] = {}
+
+    def all_listed() -> bool:
+        segments, now = camera.segments, time.time()
+        for each in segments:
+            listed_at.setdefault(each.uri, now)
+        return len(segments) >= 7
+
     with (
         stand(settings) as camera,
+        starving() as machine,
         Capture(
             video, settings.frames.root, camera.deliver, sound=lambda at: at < 1.5 or at > 4.5
         ) as capture,
     ):
-        until_listed(camera, 7)
-        age = time.time() - camera.segments[-1].ended_at.timestamp()
-    assert age < 1
+        eventually(all_listed, PATIENCE, "7 segments listed", every_seconds=0.01)
+        listed = camera.segments[:7]
+        lost_seconds = machine.seconds()
+    for each in listed:
+        age = listed_at[each.uri] - each.ended_at.timestamp()
+        assert age - lost_seconds < 1, f"{each.uri} was held back"
     assert camera.counters() == list(range(sum(batch.frames for batch in capture.batches)))
     assert all(probe(camera.folder / each.uri)["audio"][1] >= 20 for each in camera.segments[:-1])
     assert "ffmpeg said" not in capsys.readouterr().out
@@ -313,9 +334,9 @@ def test_a_new_epoch_is_a_new_generation_without_loss(tmp_path: Path, video: Pat
     settings = settings_of(tmp_path, playlist_segments=30)
     fed: list[int] = []
     with stand(settings) as camera:
-        for segments in (2, 5):
+        for segments in (2, 3):
             with Capture(video, settings.frames.root, camera.deliver) as capture:
-                until_listed(camera, segments)
+                until_listed(camera, len(camera.segments) + segments)
             fed += range(sum(batch.frames for batch in capture.batches))
     assert camera.counters() == fed
     assert [each.discontinuity for each in camera.segments].count(True) == 2

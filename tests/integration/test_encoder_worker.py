@@ -15,7 +15,8 @@ from shared.link import Link
 from shared.messages import Stage
 from shared.topology import FRAMES, batch_key, encoder_queue, lost_queue, presence_queue
 from tests.line import Line, decode_counters, line, wait_seconds
-from tests.support import eventually
+from tests.starving import starving
+from tests.support import children_of, eventually
 
 CAMERAS = ["camera-1", "camera-2"]
 SOURCE = "test:320x240@15"
@@ -47,11 +48,7 @@ def counters(house: Line, camera: str) -> list[int]:
 
 def ffmpeg_of(pid: int) -> list[int]:
     """Process ids of a worker's ffmpeg children."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children = (task / "children").read_text().split()
-        found += [int(child) for child in children]
-    return [pid for pid in found if Path(f"/proc/{pid}/comm").read_text().strip() == "ffmpeg"]
+    return children_of(pid, "ffmpeg")
 
 
 def runs(pid: int) -> bool:
@@ -90,7 +87,7 @@ def test_a_bad_message_goes_to_the_lost_and_stops_nobody(house: Line, broker_url
         assert "x-cradle-reason" in letter.headers
         letter.ack()
         house.until_live("camera-1", beyond=before)
-        eventually(lambda: link.declare(encoder_queue("camera-1")).messages == 0, 5)
+        eventually(lambda: link.declare(encoder_queue("camera-1")).messages == 0, 20)
     assert len({each.generation for each in playlist(house, "camera-1").segments}) == 1
 
 
@@ -101,7 +98,7 @@ def test_a_seat_is_handed_over_in_order(house: Line) -> None:
     first = house.workers["encoder"].pid
     house.start("encoder-2")
     eventually(lambda: len(ffmpeg_of(house.workers["encoder-2"].pid)) == 1, 30, "a fair share")
-    eventually(lambda: len(ffmpeg_of(first)) == 1, 15)
+    eventually(lambda: len(ffmpeg_of(first)) == 1, 30)
     moved = [camera for camera in CAMERAS if "given back" in house.log("encoder")]
     assert moved
     numbers = {camera: house.media_sequence(camera) for camera in CAMERAS}
@@ -120,17 +117,20 @@ def test_a_killed_worker_takes_its_ffmpeg_with_it_and_is_replaced(house: Line) -
         house.until_live(camera)
     children = ffmpeg_of(house.workers["encoder"].pid)
     assert len(children) == 2
-    house.kill("encoder")
-    began = time.monotonic()
-    before = {camera: playlist(house, camera) for camera in CAMERAS}
-    house.start("encoder-2")
-    for camera, old in before.items():
-        house.until_live(camera, beyond=old.media_sequence + len(old.segments) - 1)
-        new = playlist(house, camera)
-        assert new.media_sequence == old.media_sequence
-        assert new.segments[: len(old.segments)] == old.segments
-        assert new.segments[len(old.segments)].discontinuity
-    assert time.monotonic() - began < MOST_GAP_SECONDS
+    with starving() as machine:
+        house.kill("encoder")
+        began = time.monotonic()
+        before = {camera: playlist(house, camera) for camera in CAMERAS}
+        house.start("encoder-2")
+        for camera, old in before.items():
+            house.until_live(camera, beyond=old.media_sequence + len(old.segments) - 1)
+            new = playlist(house, camera)
+            assert new.media_sequence == old.media_sequence
+            assert new.segments[: len(old.segments)] == old.segments
+            assert new.segments[len(old.segments)].discontinuity
+        gap_seconds = time.monotonic() - began
+        lost_seconds = machine.seconds(house.workers["encoder-2"].pid)
+        assert gap_seconds - lost_seconds < MOST_GAP_SECONDS
     for camera in CAMERAS:
         shown = counters(house, camera)
         assert shown == sorted(set(shown))
@@ -157,16 +157,16 @@ def test_a_frozen_worker_wakes_up_without_harm(house: Line, broker_url: str) -> 
     seen = {camera: playlist(house, camera) for camera in CAMERAS}
     wait_seconds(3)
     for camera, old in seen.items():
+        house.until_live(camera, beyond=old.media_sequence + len(old.segments) - 1)
         new = playlist(house, camera)
         assert new.media_sequence == old.media_sequence
         assert new.segments[: len(old.segments)] == old.segments
-        assert len(new.segments) > len(old.segments)
-    assert "frozen" in house.log("encoder")
+    eventually(lambda: "frozen" in house.log("encoder"), 20)
 
 
 def test_a_live_folder_that_cannot_be_is_said_in_one_sentence(house: Line) -> None:
     house.config["live"]["url"] = "file:///dev/null/live"
     house.start("encoder")
-    assert house.workers["encoder"].wait(20) == 2
+    assert house.workers["encoder"].wait(60) == 2
     (line,) = [each for each in house.log("encoder").splitlines() if not each.startswith("{")]
     assert line.startswith("encoder: live.url: /dev/null/live")
