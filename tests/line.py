@@ -218,7 +218,7 @@ class Line:
         match = re.search(r"#EXT-X-MEDIA-SEQUENCE:(\d+)", text)
         return 0 if match is None else int(match[1]) + text.count("#EXTINF")
 
-    def until_live(self, camera: str, seconds: float = 20, beyond: int = 0) -> int:
+    def until_live(self, camera: str, seconds: float = 40, beyond: int = 0) -> int:
         """Wait until the playlist has gone on by two segments beyond a sequence number."""
 
         def further() -> int:

@@ -105,4 +105,3 @@ def _waited(place: Path) -> float:
     with suppress(OSError):  # it has ended, or this kernel does not tell
         return int((place / "schedstat").read_text().split()[1]) / 1e9
     return 0.0
-

@@ -52,7 +52,7 @@ class Watched:
         page.click("button[type=submit]")
         page.wait_for_selector(".brand")
 
-    def until_live(self, page: Page, seconds: float = 20) -> None:
+    def until_live(self, page: Page, seconds: float = 40) -> None:
         """Until the tile says that it is, and shows a picture."""
         page.wait_for_selector(
             f'[data-camera="{CAMERA}"][data-state="live"]', timeout=seconds * 1000

@@ -4,6 +4,7 @@ The pictures carry their number, so that each picture on the screen is compared 
 which it was captured. A screen is opened once and never loaded again.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
@@ -21,6 +22,7 @@ from tests.encoder_live import Capture, Stand, settings_of, stand
 from tests.line import line, wait_seconds
 from tests.player.screen import Picture, Report, Screen, chromium, screen
 from tests.player.server import served
+from tests.starving import starving
 from tests.support import eventually
 from tests.videos import Videos
 
@@ -34,6 +36,9 @@ MOST_OFF_SECONDS = 0.05
 """Between when a picture was captured and when the playlist says so."""
 MOST_DROPPED_SHARE = 0.2
 """Of the pictures, on a machine that is busy with other things."""
+
+MOST_STANDING_SECONDS = 0.2
+"""In which nothing on this machine was let run, while it is measured."""
 
 NEVER = 10**9
 LOST = 3
@@ -62,14 +67,23 @@ def undisturbed(
     browser: Browser,
 ) -> Report:
     """What is seen of a camera to which nothing happens; HEVC is shown as H.264."""
-    settings = settings_of(tmp_path_factory.mktemp("undisturbed"))
     video = videos(".mp4", seconds=30, codec=request.param)
-    with (
-        stand(settings) as camera,
-        Capture(video, settings.frames.root, camera.deliver),
-        watched(browser, camera) as made,
-    ):
-        return made.until_shown(6 * RATE, 30)
+
+    def watch() -> tuple[Report, float]:
+        settings = settings_of(tmp_path_factory.mktemp("undisturbed"))
+        with (
+            starving() as machine,
+            stand(settings) as camera,
+            Capture(video, settings.frames.root, camera.deliver),
+            watched(browser, camera) as made,
+        ):
+            report = made.until_shown(6 * RATE, 30)
+            return report, machine.longest_seconds
+
+    report, stood_seconds = watch()
+    if stood_seconds > MOST_STANDING_SECONDS:  # then something has happened to it
+        report, stood_seconds = watch()
+    return report
 
 
 def test_the_picture_moves_at_the_pace_of_the_room_and_has_its_sound(undisturbed: Report) -> None:
@@ -108,7 +122,7 @@ def test_an_encoder_that_is_killed_and_started_again_stops_no_player(
         made.start("ingest", "encoder")
         made.until_live(CAMERA)
         with screen(browser, server, CAMERA) as player:
-            player.until_shown(RATE, 10)
+            player.until_shown(RATE, 30)
             made.kill("encoder")
             sequence = made.media_sequence(CAMERA)
             made.start("encoder")
@@ -116,7 +130,7 @@ def test_an_encoder_that_is_killed_and_started_again_stops_no_player(
             playlist = parse(made.playlist(CAMERA))
             assert playlist is not None
             until_on_screen(player, playlist.segments[-1])
-            report = player.until_shown(2 * RATE, 10)
+            report = player.until_shown(2 * RATE, 30)
     assert follow_each_other(report.pictures)
     assert len({each.discontinuity for each in report.fragments}) == 2
 
@@ -139,7 +153,7 @@ def test_a_hole_in_the_stream_is_passed_and_every_picture_keeps_its_time(
                 lambda: [each for each in camera.segments[1:] if each.discontinuity], 20, "a hole"
             )
             until_on_screen(player, behind[0])
-            report = player.until_shown(2 * RATE, 10)
+            report = player.until_shown(2 * RATE, 30)
         assert behind[0].generation == camera.segments[-1].generation
         began = capture.batches[0].captured_at.timestamp()
     assert follow_each_other(report.pictures)
@@ -161,7 +175,7 @@ def test_a_dead_camera_shows_nothing_new_and_its_return_is_shown_without_help(
             eventually(lambda: camera.camera.state == "stalled", 20, "the camera is dead")
             last = camera.segments[-1]
             until_on_screen(player, last)
-            before = player.until_shown(0, 1)
+            before = player.until(stands, 20, "what was there is shown")
             wait_seconds(2)
             after = player.playing()
             assert len(after.pictures) == len(before.pictures)
@@ -173,19 +187,28 @@ def test_a_dead_camera_shows_nothing_new_and_its_return_is_shown_without_help(
                 "the camera is back",
             )
             until_on_screen(player, back[0])
-            report = player.until_shown(2 * RATE, 10)
+            report = player.until_shown(2 * RATE, 30)
     returned_at = back[0].captured_at.timestamp() - 0.001
     assert follow_each_other([each for each in report.pictures if dated(each) >= returned_at])
 
 
 def until_on_screen(player: Screen, segment: Segment) -> None:
-    """Wait until a segment that has just been published is shown."""
-    captured_at = segment.captured_at.timestamp()
-    player.until(
-        lambda report: dated(report.pictures[-1]) >= captured_at,
-        MOST_RESUME_SECONDS,
-        f"{segment.uri} is shown",
-    )
+    """Wait until a segment that has just been published is shown.
+
+    When it was, the page tells: we may look later.
+    """
+    captured_at, began = segment.captured_at.timestamp(), time.time()
+    with starving() as machine:
+        report = player.until(
+            lambda report: dated(report.pictures[-1]) >= captured_at, 60, f"{segment.uri} is shown"
+        )
+        shown_at = next(each.at for each in report.pictures if dated(each) >= captured_at) / 1000
+        assert shown_at - began - machine.seconds() < MOST_RESUME_SECONDS
+
+
+def stands(report: Report) -> bool:
+    """Nothing new has been shown for a second."""
+    return time.time() - report.pictures[-1].at / 1000 > 1
 
 
 def number(picture: Picture) -> int:

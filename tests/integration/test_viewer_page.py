@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from tests.line import decode_counters, wait_seconds
 from tests.player.screen import chromium
 from tests.player.server import COUNTER_JS
 from tests.services import BrokerService, StoreService
+from tests.starving import starving
 from tests.support import eventually
 from tests.videos import Videos
 from tests.viewer_bucket import house as viewed_house
@@ -32,10 +34,13 @@ from tests.viewer_line import PASSWORD as VIEWER_PASSWORD
 
 RATE = 30
 MOST_BACK_SECONDS = 5.0
+LONG = timedelta(seconds=5)
+"""For a clip, of ten."""
 AXE = Path(__file__).parents[1] / "player/node_modules/axe-core/axe.min.js"
 VIEWS = ("/", f"/?room={CAMERA}", f"/rooms/{CAMERA}", "/notes", "/system", "/reference")
 
 pytestmark = pytest.mark.timeout(300)
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +98,13 @@ def test_the_room_moves_and_says_how_late_it_is(house: Watched, browser: Browser
     with house.page(browser) as page:
         house.until_live(page)
         rises(page, 2 * RATE, 10)
-        words = page.locator(".badge").inner_text()
-        assert words.startswith("Live · ")
-        seconds = float(words.removeprefix("Live · ").split()[0])
-        assert 0 < seconds < 6
+
+        def seconds_late() -> float:
+            words = page.locator(".badge").inner_text()
+            return float(words.removeprefix("Live · ").split()[0]) if "·" in words else 0.0
+
+        # Whoever was held up catches up by playing a little faster.
+        eventually(lambda: 0 < seconds_late() < 6, 30, "it is live, and says how late")
 
 
 def test_the_picture_comes_back_by_itself_when_the_encoder_is_killed(
@@ -105,17 +113,19 @@ def test_the_picture_comes_back_by_itself_when_the_encoder_is_killed(
     with house.page(browser) as page:
         house.until_live(page)
         shown = rises(page, RATE, 10)
-        house.line.kill("encoder")
-        killed = time.monotonic()
-        house.line.start("encoder")
-        sequence = house.line.media_sequence(CAMERA)
-        eventually(lambda: house.line.media_sequence(CAMERA) > sequence, 20, "a new segment")
-        published = time.monotonic()
-        rises(page, 3 * RATE, 15)
-        newest = counter(page)
-        assert newest is not None
-        assert newest > shown
-        back = time.monotonic() - killed
+        with starving() as machine:
+            house.line.kill("encoder")
+            killed = time.monotonic()
+            house.line.start("encoder")
+            sequence = house.line.media_sequence(CAMERA)
+            eventually(lambda: house.line.media_sequence(CAMERA) > sequence, 20, "a new segment")
+            published = time.monotonic()
+            rises(page, 3 * RATE, 30)
+            newest = counter(page)
+            assert newest is not None
+            assert newest > shown
+            back = time.monotonic() - killed
+            back -= machine.seconds(house.line.workers["encoder"].pid)
         record_property("back_seconds", round(back, 2))
         print(f"new segment after {published - killed:.1f} s, 3 s of picture after {back:.1f} s")
         assert back - 3 < MOST_BACK_SECONDS
@@ -164,7 +174,7 @@ def test_a_tile_that_nobody_can_see_rests_and_plays_again_when_it_is_seen(
         expect(page.locator(".tile")).not_to_have_attribute("data-state", "live")
         main.evaluate("main => (main.style.marginTop = '')")
         house.until_live(page)
-        rises(page, RATE, 10)
+        rises(page, RATE, 20)
         hide = """(isHidden) => {
           Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
           document.dispatchEvent(new Event("visibilitychange"));
@@ -279,25 +289,52 @@ def played(page: Page) -> tuple[str, float]:
     return name, seconds
 
 
-def near_its_end(page: Page) -> int | None:
-    """Go to the last second and a half of the clip; the number of the first picture shown there.
+def over_the_border(page: Page) -> tuple[int, str, int]:
+    """Go to the last second and a half of the clip: the number of the first picture shown there,
+    then the clip that plays behind it, and the number of the first picture that is seen of that.
 
-    Read in the page, at that very picture: until then the one of before is still on the screen.
+    Read in the page, at these very pictures: before and after them others are on the screen.
     """
-    number: int | None = page.evaluate(
-        f"""() => new Promise((found) => {{
+    before, clip, after = page.evaluate(
+        f"""() => new Promise((found, lost) => {{
           {COUNTER_JS.read_text(encoding="utf-8")}
-          const video = document.querySelector(".screen video:not([hidden])");
-          const place = video.duration - 1.5;
+          const shown = () => document.querySelector(".screen video:not([hidden])");
+          const name = (video) => `${{video.clip.epoch}}-${{video.clip.first}}`;
+          const video = shown(), clip = name(video), place = video.duration - 1.5;
+          const follow = (before) => {{
+            const next = shown();
+            if (name(next) === clip) requestAnimationFrame(() => follow(before));
+            else next.requestVideoFrameCallback(() => found([before, name(next), counterOf(next)]));
+          }};
           const look = (_, picture) =>
             picture.mediaTime > place - 0.1
-              ? found(counterOf(video))
+              ? follow(counterOf(video))
               : video.requestVideoFrameCallback(look);
+          setTimeout(() => lost(new Error("no other clip plays")), 60_000);
           video.requestVideoFrameCallback(look);
           video.currentTime = place;
         }})"""
     )
-    return number
+    return before, clip, after
+
+
+def two_clips(house: Watched) -> list[str]:
+    """Two that follow each other, of five seconds and more: the first of all may be much shorter."""
+
+    def found() -> list[str]:
+        whole = [
+            each for each in house.line.manifests(CAMERA) if each.ends_at - each.starts_at > LONG
+        ]
+        return next(
+            (
+                [f"{each.epoch}-{each.first}" for each in (one, other)]
+                for one, other in reversed([*pairwise(whole)])
+                if (one.epoch, one.last + 1) == (other.epoch, other.first)
+            ),
+            [],
+        )
+
+    return eventually(found, 60, "two clips in a row")
 
 
 def plays(page: Page, name: str | None) -> bool:
@@ -310,20 +347,17 @@ def plays(page: Page, name: str | None) -> bool:
 
 
 def test_the_day_is_played_across_the_border_of_two_clips(house: Watched, browser: Browser) -> None:
-    house.until_clips(3)
+    names = two_clips(house)
     with house.page(browser, f"/rooms/{CAMERA}") as page:
         page.locator('details[data-name="clips"] summary').click()
-        rows = page.locator("tr[data-clip]")
-        expect(rows.nth(1)).to_be_visible(timeout=20_000)
-        names = [rows.nth(place).get_attribute("data-clip") for place in range(2)]
-        rows.nth(0).get_by_role("button").click()
-        rises(page, 10, 15, ".screen video:not([hidden])")
-        assert played(page)[0] == names[0]
-        before = near_its_end(page)
-        eventually(lambda: played(page)[0] == names[1], 10, "the next clip plays")
-        after = rises(page, 10, 10, ".screen video:not([hidden])")
-        assert before is not None
+        rows = [page.locator(f'tr[data-clip="{name}"]') for name in names]
+        expect(rows[1]).to_be_visible()
+        rows[0].get_by_role("button").click()
+        eventually(partial(plays, page, names[0]), 20, "it plays")
+        before, clip, after = over_the_border(page)
+        assert clip == names[1]
         assert before < after < before + 6 * RATE, "it goes on where the other ended"
+        rises(page, 10, 20, ".screen video:not([hidden])")
 
 
 def test_in_korean_the_reason_of_a_gap_is_korean(house: Watched, browser: Browser) -> None:
@@ -350,9 +384,11 @@ def test_a_click_on_the_timeline_plays_that_moment(house: Watched, browser: Brow
         page.keyboard.press("Home")
         page.keyboard.press("ArrowRight")
         wanted = int(band.get_attribute("aria-valuenow") or 0)
+        began = time.monotonic()
         page.keyboard.press("Enter")
         rises(page, 5, 15, ".screen video:not([hidden])")
-        assert abs(int(band.get_attribute("aria-valuenow") or 0) - wanted) < 6
+        place = int(band.get_attribute("aria-valuenow") or 0)
+        assert abs(place - wanted) < max(6, time.monotonic() - began + 1), "it has played on since"
         box = stored.bounding_box()
         assert box is not None
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -405,14 +441,11 @@ def test_a_clip_that_reaches_over_midnight_hangs_no_page(house: Watched, browser
 
 
 def test_a_span_is_marked_downloaded_and_whole(house: Watched, browser: Browser) -> None:
-    house.until_clips(3)
+    names = two_clips(house)
     with house.page(browser, f"/rooms/{CAMERA}") as page:
         page.locator('details[data-name="clips"] summary').click()
-        rows = page.locator("tr[data-clip]")
-        expect(rows.nth(1)).to_be_visible(timeout=20_000)
-        for place, words in ((0, "From here"), (1, "To here")):
-            name = rows.nth(place).get_attribute("data-clip")
-            rows.nth(place).get_by_role("button").click()
+        for name, words in zip(names, ("From here", "To here"), strict=True):
+            page.locator(f'tr[data-clip="{name}"]').get_by_role("button").click()
             eventually(partial(plays, page, name), 20, "it plays")
             page.get_by_role("button", name=words).click()
         with page.expect_download(timeout=30_000) as saved:
