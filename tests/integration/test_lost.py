@@ -144,7 +144,7 @@ def test_what_the_broker_moved_there_goes_back_to_the_queue_it_came_from(desk: D
     assert facts["lost_at"] is not None
     said = desk.say("republish", "--all", code=2)
     assert "made with other arguments" in said, "a queue that is not ours is not trusted to keep it"
-    assert desk.waiting(lost_queue()) == 1
+    eventually(lambda: desk.waiting(lost_queue()) == 1, 10)
     assert desk.take(small).body == b"stays"
 
 

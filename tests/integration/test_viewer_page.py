@@ -319,7 +319,7 @@ def over_the_border(page: Page) -> tuple[int, str, int]:
 
 
 def two_clips(house: Watched) -> list[str]:
-    """Two that follow each other, of five seconds and more: the first of all may be much shorter."""
+    """Two in a row, of five seconds and more each: the first of all may be much shorter."""
 
     def found() -> list[str]:
         whole = [
