@@ -227,6 +227,24 @@ class Line:
 
         return eventually(further, seconds, f"{camera} live")
 
+    def live_delays(self, segments: int, encoder: str = "encoder") -> list[float]:
+        """Seconds from capture to playlist, of the next so many segments (of all cameras)."""
+        name = "cradle_encoder_live_delay_seconds"
+        delays: list[float] = []
+        count, total = self.figure(encoder, f"{name}_count"), self.figure(encoder, f"{name}_sum")
+
+        def are_enough() -> bool:
+            nonlocal count, total
+            count_now = self.figure(encoder, f"{name}_count")
+            total_now = self.figure(encoder, f"{name}_sum")
+            if count_now > count:
+                delays.append((total_now - total) / (count_now - count))
+                count, total = count_now, total_now
+            return len(delays) >= segments
+
+        eventually(are_enough, 6 * segments, f"{segments} segments", every_seconds=0.2)
+        return delays
+
     def close(self) -> None:
         """Kill what still runs."""
         for worker in self.workers.values():

@@ -1,10 +1,10 @@
 """Whether this machine let us run: what a limit on a length of time is held against.
 
 A limit says what Cradle may take, and not for how long a busy machine lets nobody run. So a process
-of its own asks for a processor twenty times a second, and keeps count of how much later than asked it
-got one: none to speak of where there is room, and all of a second that everybody stood still. It is
-not in the process of the test, whose own threads could keep it waiting. Of a process that computes,
-such as a Python that starts, the kernel itself tells how long it was ready and was not let run.
+of its own asks for a processor twenty times a second, and keeps count of how much later than asked
+it got one: none to speak of where there is room, and all of a second that everybody stood still. It
+is not in the process of the test, whose own threads could keep it waiting. Of a process that
+computes, such as a Python that starts, the kernel tells how long it was ready and not let run.
 """
 
 import mmap

@@ -40,6 +40,7 @@ from tests.archiver_fragments import CAMERA, footage
 from tests.archiver_room import ProcessWorker, Room, eventually
 from tests.cluster import START_SECONDS, Node, running_cluster
 from tests.gate import Gate
+from tests.starving import starving
 from tests.support import connections_to, no_search_for_cycles
 from tests.viewer_house import viewing
 
@@ -122,17 +123,19 @@ def test_queues_that_say_nothing_are_away_and_hold_up_nobody_for_long(nodes: Nod
             link.declare(queue)
     with Link(SecretStr(one.url), "here") as link:
         link.declare(other)
-        os.kill(three.pid, signal.SIGSTOP)
-        try:
-            began = time.monotonic()
-            assert {answers(link, queue) for queue in silent} == {False}
-            assert answers(link, other)
-            first = time.monotonic() - began
-            assert {answers(link, queue) for queue in silent} == {False}
-            second = time.monotonic() - began - first
-            link.check()
-        finally:
-            os.kill(three.pid, signal.SIGCONT)
+        with starving() as machine:
+            os.kill(three.pid, signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                assert {answers(link, queue) for queue in silent} == {False}
+                assert answers(link, other)
+                first = time.monotonic() - began - machine.seconds()
+                began, lost = time.monotonic(), machine.seconds()
+                assert {answers(link, queue) for queue in silent} == {False}
+                second = time.monotonic() - began - (machine.seconds() - lost)
+                link.check()
+            finally:
+                os.kill(three.pid, signal.SIGCONT)
         assert first < FRESH_SECONDS, "a worker's loop has hung when it has not turned for so long"
         assert second < 1, "they are not asked again before they have answered"
         eventually(lambda: {answers(link, queue) for queue in silent} == {True}, 60)

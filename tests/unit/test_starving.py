@@ -1,4 +1,4 @@
-"""The yardstick of the tests' own: what a machine that stands still takes is told from what we take."""
+"""The tests' own yardstick: what a machine that stands still takes is told from what we take."""
 
 import os
 import signal
