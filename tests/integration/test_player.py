@@ -7,6 +7,7 @@ which it was captured. A screen is opened once and never loaded again.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -59,17 +60,25 @@ def watched(browser: Browser, camera: Stand) -> Iterator[Screen]:
         yield made
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """What was seen, and for how long nothing on this machine was let run meanwhile."""
+
+    report: Report
+    lost_seconds: float
+
+
 @pytest.fixture(scope="module", params=["h264", "hevc"])
 def undisturbed(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     videos: Videos,
     browser: Browser,
-) -> Report:
+) -> Undisturbed:
     """What is seen of a camera to which nothing happens; HEVC is shown as H.264."""
     video = videos(".mp4", seconds=30, codec=request.param)
 
-    def watch() -> tuple[Report, float]:
+    def watch() -> tuple[Undisturbed, float]:
         settings = settings_of(tmp_path_factory.mktemp("undisturbed"))
         with (
             starving() as machine,
@@ -78,16 +87,18 @@ def undisturbed(
             watched(browser, camera) as made,
         ):
             report = made.until_shown(6 * RATE, 30)
-            return report, machine.longest_seconds
+            return Undisturbed(report, machine.seconds()), machine.longest_seconds
 
-    report, stood_seconds = watch()
+    seen, stood_seconds = watch()
     if stood_seconds > MOST_STANDING_SECONDS:  # then something has happened to it
-        report, stood_seconds = watch()
-    return report
+        seen, _ = watch()
+    return seen
 
 
-def test_the_picture_moves_at_the_pace_of_the_room_and_has_its_sound(undisturbed: Report) -> None:
-    pictures = undisturbed.pictures
+def test_the_picture_moves_at_the_pace_of_the_room_and_has_its_sound(
+    undisturbed: Undisturbed,
+) -> None:
+    report, pictures = undisturbed.report, undisturbed.report.pictures
     seconds = (pictures[-1].at - pictures[0].at) / 1000
     assert follow_each_other(pictures)
     for passed in (
@@ -95,21 +106,23 @@ def test_the_picture_moves_at_the_pace_of_the_room_and_has_its_sound(undisturbed
         dated(pictures[-1]) - dated(pictures[0]),  # in the playlist
         pictures[-1].media - pictures[0].media,
     ):
-        assert passed == pytest.approx(seconds, abs=0.3)
-    assert len(pictures) >= (1 - MOST_DROPPED_SHARE) * RATE * seconds
-    assert undisturbed.decoded >= len(pictures)
-    assert undisturbed.sound > 5_000 * seconds  # of about 8,000 bytes a second
+        assert passed == pytest.approx(seconds, abs=0.3 + undisturbed.lost_seconds)
+    least_seconds = seconds - undisturbed.lost_seconds
+    assert len(pictures) >= (1 - MOST_DROPPED_SHARE) * RATE * least_seconds
+    assert report.decoded >= len(pictures)
+    assert report.sound > 5_000 * seconds  # of about 8,000 bytes a second
 
 
 def test_a_picture_is_on_the_screen_soon_after_it_was_captured(
-    undisturbed: Report, record_property: Callable[[str, object], None]
+    undisturbed: Undisturbed, record_property: Callable[[str, object], None]
 ) -> None:
-    delays = [each.delay_seconds for each in undisturbed.pictures if each.delay_seconds]
+    pictures = undisturbed.report.pictures
+    delays = [each.delay_seconds for each in pictures if each.delay_seconds]
     record_property("delay_seconds", round(median(delays), 3))
     print(f"from capture to screen: {median(delays):.2f} s, at most {max(delays):.2f} s")
-    assert len(delays) == len(undisturbed.pictures)
+    assert len(delays) == len(pictures)
     assert min(delays) > 0
-    assert max(delays) < MOST_DELAY_SECONDS
+    assert max(delays) - undisturbed.lost_seconds < MOST_DELAY_SECONDS
 
 
 def test_an_encoder_that_is_killed_and_started_again_stops_no_player(
