@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 import av
 import pytest
@@ -83,14 +82,13 @@ def test_sound_that_stops_for_ten_seconds_harms_no_picture(
         with starving() as machine:
             rtsp.stall("room", "audio")
             began = time.monotonic()
-            delays = made.live_delays(9)  # left to itself a muxer waits for sound for ten seconds
             made.until_live(CAMERA, beyond=sequence + 10)
             assert time.monotonic() - began - machine.seconds() < 14
             rtsp.resume("room")
             made.until_live(CAMERA, beyond=made.media_sequence(CAMERA) + 2)
         count = made.figure("encoder", "cradle_encoder_live_delay_seconds_count")
         total = made.figure("encoder", "cradle_encoder_live_delay_seconds_sum")
-        assert min(total / count, median(delays)) < 2.0, "one that was late is not all of them"
+        assert total / count < 2.0  # left to itself a muxer waits for sound for ten seconds
         made.stop("ingest")
         made.until_archived(CAMERA, 20)
         stored = made.stored_counters(CAMERA, read_counter)
