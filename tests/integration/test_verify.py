@@ -15,6 +15,7 @@ from archiver.clip import Made
 from archiver.commit import Committer
 from deploy.command.main import main
 from deploy.command.verify import DAMAGED_EXIT
+from shared.clock import SimulatedClock
 from shared.config import ArchiveSettings, Settings
 from shared.manifest import Manifest
 from shared.objectstore import ObjectStore
@@ -104,6 +105,16 @@ def test_clips_that_are_as_their_manifests_say(archive: Archive) -> None:
     day = archive.clips[0].starts_at.astimezone(Settings().zone).date()
     assert archive.verify("--camera", CAMERA, "--date", str(day)).startswith("3 clips")
     assert archive.verify("--date", str(day - timedelta(days=1))).endswith("nothing to verify\n")
+
+
+def test_without_a_date_it_is_the_clips_of_today(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimulatedClock(archive.clips[-1].ends_at)
+    monkeypatch.setattr("deploy.command.verify.SystemClock", lambda: clock)
+    assert archive.verify("--camera", CAMERA).startswith("3 clips")
+    clock.advance(timedelta(days=1).total_seconds())
+    assert archive.verify("--camera", CAMERA).endswith("nothing to verify\n")
 
 
 def test_original_bytes_that_were_kept_are_verified_too(

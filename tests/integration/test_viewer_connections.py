@@ -106,7 +106,10 @@ def test_a_second_request_on_a_connection_has_its_time_too(viewer: Viewing) -> N
         assert slow.recv(4096).startswith(b"HTTP/1.1 200")
         assert not has_ended(slow, 2 * SECONDS), "an idle one may stay for a while"
         slow.sendall(b"GET /api/entrance HTTP/1.1\r\nX: ")
-        assert has_ended(slow, PATIENCE)
+        with starving() as machine:
+            began = time.monotonic()
+            assert has_ended(slow, PATIENCE)
+            assert time.monotonic() - began - machine.seconds() < 3 * SECONDS
 
 
 @pytest.mark.usefixtures("crowded")
